@@ -1,0 +1,79 @@
+# Postern. `make help` prints the targets.
+
+GO      ?= go
+BIN     := bin/postern
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LINT    := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+FUZZTIME ?= 10s
+
+.DEFAULT_GOAL := help
+
+## help: print this list
+.PHONY: help
+help:
+	@sed -n 's/^## //p' Makefile
+
+## run: install what is missing, build, and try Postern here: ports 1993, 1995, 2424, data in ./data
+.PHONY: run
+run:
+	@.ci/install run
+	@$(MAKE) --no-print-directory build
+	@exec $(BIN) demo
+
+## build: build bin/postern
+.PHONY: build
+build:
+	$(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o $(BIN) ./cmd/postern
+
+## test: install what the tests need and run every one of them, with the race detector
+.PHONY: test
+test:
+	@.ci/install test
+	$(GO) vet ./...
+	$(GO) test -race -shuffle=on -timeout 12m ./...
+
+## test-pg: the protocol transcripts over PostgreSQL instead of the model
+.PHONY: test-pg
+test-pg:
+	@.ci/install test
+	$(GO) test ./pkg/imap ./pkg/pop3 ./pkg/lmtp -run Transcript -pg
+
+## fuzz: every fuzz target for FUZZTIME (10s)
+.PHONY: fuzz
+fuzz:
+	@$(GO) list ./... | while read -r p; do \
+	  for f in $$($(GO) test -list '^Fuzz' "$$p" | grep '^Fuzz'); do \
+	    echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) "$$p" || exit 1; \
+	  done; \
+	done
+
+## lint: the linters of .golangci.yml, formatting included
+.PHONY: lint
+lint:
+	$(LINT) run ./...
+	$(LINT) fmt --diff
+
+## tidy: go.mod and go.sum hold what is used and nothing else
+.PHONY: tidy
+tidy:
+	$(GO) mod tidy -diff
+
+## check: all that CI runs
+.PHONY: check
+check: test test-pg lint tidy
+
+## bench: the figures of the README, each a ratio against a floor measured in the same run
+.PHONY: bench
+bench:
+	@.ci/install test
+	$(GO) test -run '^$$' -bench . -benchtime 2s ./...
+
+## image: the container image
+.PHONY: image
+image:
+	docker build --build-arg VERSION=$(VERSION) -t postern .
+
+## clean: remove what was built; ./data stays
+.PHONY: clean
+clean:
+	rm -rf bin
