@@ -1,0 +1,5 @@
+package postgres
+
+type routeCache struct{}
+
+func newRouteCache() *routeCache { return &routeCache{} }

@@ -1,0 +1,164 @@
+package postgres
+
+import (
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+
+	"postern/pkg/store"
+)
+
+// window is how much of a message one part holds, and how much of its header the header column.
+const window = 256 << 10
+
+// column names a sealed column of bodies; it is part of the nonce. The values are stored.
+type column byte
+
+const (
+	columnHeader column = 1
+	columnTree   column = 2
+	columnData   column = 3
+)
+
+// headerColumn is how many octets of a message with a header of hsize octets are in bodies.hdr; the rest is in the
+// windows of bodies.data.
+func headerColumn(hsize int64) int64 { return min(hsize, window) }
+
+// dataKey is an account's key. It is safe for concurrent use.
+type dataKey struct {
+	account store.AccountID
+	secret  []byte
+	codecs  *codecs
+}
+
+// blobKey seals and opens the columns of one body.
+type blobKey struct {
+	*dataKey
+	blob store.MessageID
+	aead cipher.AEAD
+}
+
+// forBlob derives a body's own key, so that a nonce need be unique only within the body.
+func (k *dataKey) forBlob(blob store.MessageID) (*blobKey, error) {
+	info := binary.BigEndian.AppendUint64([]byte("postern body:"), uint64(blob))
+	aead, err := k.derive(string(info))
+	if err != nil {
+		return nil, err
+	}
+	return &blobKey{dataKey: k, blob: blob, aead: aead}, nil
+}
+
+func (k *dataKey) derive(info string) (cipher.AEAD, error) {
+	key, err := hkdf.Expand(sha256.New, k.secret, info, keySize)
+	if err != nil {
+		return nil, fmt.Errorf("derive key: %w", err)
+	}
+	return newAEAD(key)
+}
+
+// encodePart compresses and seals one column of one part. The result says of itself how it is compressed and how long it
+// was: codec, length as a varint, sealed octets. A column of a part must be sealed once only, or again with the same
+// octets.
+func encodePart(k *blobKey, part int, col column, raw []byte) []byte {
+	var head [1 + binary.MaxVarintLen64]byte
+	n := 1 + binary.PutUvarint(head[1:], uint64(len(raw)))
+	out, by := k.codecs.compress(head[:n], raw, k.aead.Overhead())
+	out[0] = byte(by)
+	nonce := partNonce(part, col)
+	return k.aead.Seal(out[:n], nonce[:], out[n:], k.context(part, col, by, len(raw)))
+}
+
+// decodePart undoes encodePart. It may use the octets of sealed for its result.
+func decodePart(k *blobKey, part int, col column, sealed []byte) ([]byte, error) {
+	by, size, packed, err := splitSealed(sealed)
+	if err != nil {
+		return nil, k.damaged(part, col, err)
+	}
+	nonce := partNonce(part, col)
+	packed, err = k.aead.Open(packed[:0], nonce[:], packed, k.context(part, col, by, size))
+	if err != nil {
+		return nil, k.damaged(part, col, err)
+	}
+	raw, err := k.codecs.decompress(packed, by, size)
+	if err != nil {
+		return nil, k.damaged(part, col, err)
+	}
+	return raw, nil
+}
+
+func (k *blobKey) damaged(part int, col column, err error) error {
+	return fmt.Errorf("account %d, body %d, part %d, column %d: %w", k.account, k.blob, part, col, err)
+}
+
+func splitSealed(sealed []byte) (by codec, size int, packed []byte, err error) {
+	if len(sealed) < 2 {
+		return 0, 0, nil, errDamaged
+	}
+	u, n := binary.Uvarint(sealed[1:])
+	if n <= 0 || u > maxRaw {
+		return 0, 0, nil, errDamaged
+	}
+	return codec(sealed[0]), int(u), sealed[1+n:], nil
+}
+
+func partNonce(part int, col column) (nonce [12]byte) {
+	binary.BigEndian.PutUint32(nonce[:], uint32(part))
+	nonce[4] = byte(col)
+	return nonce
+}
+
+// context is the additional data of a seal: octets cannot be moved to another place and still open.
+func (k *blobKey) context(part int, col column, by codec, size int) []byte {
+	b := make([]byte, 0, 32)
+	b = binary.BigEndian.AppendUint64(b, uint64(k.account))
+	b = binary.BigEndian.AppendUint64(b, uint64(k.blob))
+	b = binary.BigEndian.AppendUint32(b, uint32(part))
+	b = append(b, byte(col), byte(by))
+	return binary.BigEndian.AppendUint64(b, uint64(size))
+}
+
+// sealDerived compresses and seals derived data, which is written again under the same name: the nonce is random.
+// context says what it is and where it belongs.
+func (k *dataKey) sealDerived(context, raw []byte) ([]byte, error) {
+	aead, err := k.derive("postern derived")
+	if err != nil {
+		return nil, err
+	}
+	head := make([]byte, 1+binary.MaxVarintLen64, 64)
+	n := 1 + binary.PutUvarint(head[1:], uint64(len(raw)))
+	if _, err := rand.Read(head[n : n+aead.NonceSize()]); err != nil {
+		return nil, fmt.Errorf("seal: %w", err)
+	}
+	head = head[:n+aead.NonceSize()]
+	out, by := k.codecs.compress(head, raw, aead.Overhead())
+	out[0] = byte(by)
+	return aead.Seal(out[:len(head)], out[n:len(head)], out[len(head):], k.derivedContext(context, by, len(raw))), nil
+}
+
+// openDerived undoes sealDerived.
+func (k *dataKey) openDerived(context, sealed []byte) ([]byte, error) {
+	aead, err := k.derive("postern derived")
+	if err != nil {
+		return nil, err
+	}
+	by, size, rest, err := splitSealed(sealed)
+	if err != nil || len(rest) < aead.NonceSize() {
+		return nil, errDamaged
+	}
+	nonce, packed := rest[:aead.NonceSize()], rest[aead.NonceSize():]
+	packed, err = aead.Open(nil, nonce, packed, k.derivedContext(context, by, size))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errDamaged, err)
+	}
+	return k.codecs.decompress(packed, by, size)
+}
+
+func (k *dataKey) derivedContext(context []byte, by codec, size int) []byte {
+	b := binary.BigEndian.AppendUint64(nil, uint64(k.account))
+	b = append(b, byte(by))
+	b = binary.BigEndian.AppendUint64(b, uint64(size))
+	return append(b, context...)
+}

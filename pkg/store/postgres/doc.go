@@ -1,0 +1,37 @@
+// Package postgres keeps mail in PostgreSQL. It holds the only SQL of the program.
+//
+// # Rules
+//
+// The numbers are those of docs/architecture.md.
+//
+//  5. Every write locks the mailbox rows it touches first, in id order, and takes UID and mod-sequence from them in the
+//     same transaction: those rows of mailbox_state are the only locks of mail. (The row of accounts is taken before
+//     them by what changes the tree of mailboxes.) So the commits of one mailbox are in mod-sequence order, a reader
+//     who has seen n will never later find n-1, and there is nothing to deadlock with. A transaction touches one
+//     account; the lanes' combined deliveries, which lock in (account, mailbox) order, are the exception.
+//  6. Committing publishes. No caller can forget to notify, because no caller can notify: write and the lanes do.
+//  7. A notification is a hint; the mod-sequence is the truth.
+//  8. A message's octets never change and are parsed once, on arrival.
+//  9. A visible message has its body. Blob first, row second, one commit for the row; what a crash leaves behind is named
+//     in blob_gc and swept.
+//
+// # Bodies
+//
+// A message of Size octets with a header of hsize octets (up to and including the empty line; the prefix that a delivery
+// puts before it counts as header) is kept under one blob_id as
+//
+//   - bodies.hdr of part 0: its first min(hsize, 256 Ki) octets (headerColumn);
+//   - bodies.data of parts 0, 1, 2, …: all that follows, in windows of 256 Ki octets. Part 0 is always there, if empty.
+//     A header above 256 Ki octets goes on in the windows, in front of the body;
+//   - bodies.tree of part 0: the MIME tree (message.Part), its offsets those of the whole message.
+//
+// Octet o is thus in hdr at o if o < headerColumn(hsize), or else in part (o-headerColumn(hsize)) / window.
+//
+// Each column is compressed, then sealed with AES-256-GCM, on its own, and says of itself how (encodePart). The key is
+// derived from the account's data key and the blob_id, the nonce is part and column: safe, because a blob_id is never
+// used for other octets (idSource). The additional data are account, blob, part, column, codec and length. The account's
+// data key lies in accounts.dek, sealed with the key-encryption key, which is not in the database.
+//
+// Copies share a body. blob_refs counts the messages of bodies that have had several; no row means one. The last
+// message's expunge names the body in blob_gc, and the sweeper deletes it when the undelete period is over.
+package postgres

@@ -1,0 +1,7 @@
+package postgres
+
+import "context"
+
+type lane struct{}
+
+func (s *Store) startLanes(background context.Context) {}

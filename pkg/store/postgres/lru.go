@@ -1,0 +1,66 @@
+package postgres
+
+import (
+	"container/list"
+	"sync"
+)
+
+// lru is a map with a bounded number of entries: the one used longest ago makes room. It is safe for concurrent use.
+type lru[K comparable, V any] struct {
+	limit int
+
+	mu    sync.Mutex
+	order *list.List // of lruEntry, last used first; guarded by mu
+	items map[K]*list.Element
+}
+
+type lruEntry[K comparable, V any] struct {
+	key   K
+	value V
+}
+
+func newLRU[K comparable, V any](limit int) *lru[K, V] {
+	return &lru[K, V]{limit: limit, order: list.New(), items: make(map[K]*list.Element)}
+}
+
+func (c *lru[K, V]) get(key K) (v V, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e, ok := c.items[key]
+	if !ok {
+		return v, false
+	}
+	c.order.MoveToFront(e)
+	return e.Value.(lruEntry[K, V]).value, true
+}
+
+func (c *lru[K, V]) put(key K, value V) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e, ok := c.items[key]; ok {
+		c.order.Remove(e)
+	}
+	c.items[key] = c.order.PushFront(lruEntry[K, V]{key, value})
+	if c.order.Len() > c.limit {
+		oldest := c.order.Back()
+		c.order.Remove(oldest)
+		delete(c.items, oldest.Value.(lruEntry[K, V]).key)
+	}
+}
+
+func (c *lru[K, V]) drop(key K) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e, ok := c.items[key]; ok {
+		c.order.Remove(e)
+		delete(c.items, key)
+	}
+}
+
+// clear drops everything.
+func (c *lru[K, V]) clear() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.order.Init()
+	clear(c.items)
+}

@@ -1,0 +1,151 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"postern/pkg/store"
+)
+
+// DefaultUndelete is how long expunged messages stay recoverable unless Options say otherwise.
+const DefaultUndelete = 14 * 24 * time.Hour
+
+// Options says how a Store works. URL and MasterKey are required; every zero value else means the default.
+type Options struct {
+	URL         string // of the database; several hosts and target_session_attrs give failover
+	MasterKey   []byte // the key-encryption key, 32 octets: without it the mail cannot be read
+	MasterKeyID string // names MasterKey in the database; empty derives a name from the key
+
+	Compression        string        // of bodies: "s2" (default), "zstd" or "none"
+	CacheBytes         int64         // memory for snapshots of mailboxes; 0 means 256 MiB
+	Undelete           time.Duration // how long expunged messages stay recoverable; 0 means DefaultUndelete, negative not at all
+	MaxConns           int32         // of the pool; 0 means 32
+	RecipientDelimiter string        // between user and detail in an address; empty means "+"
+	Poll               time.Duration // how often watched mailboxes are looked at should a notification be lost; 0 means 5 s
+	Node               int           // 1 to 1023, unique among processes; 0 takes a free one
+
+	Log        *zap.Logger           // nil means none
+	Registerer prometheus.Registerer // for metrics; nil means none
+}
+
+func (o Options) withDefaults() Options {
+	setDefault(&o.Compression, "s2")
+	setDefault(&o.CacheBytes, 256<<20)
+	setDefault(&o.Undelete, DefaultUndelete)
+	setDefault(&o.MaxConns, 32)
+	setDefault(&o.RecipientDelimiter, "+")
+	setDefault(&o.Poll, 5*time.Second)
+	if o.Log == nil {
+		o.Log = zap.NewNop()
+	}
+	return o
+}
+
+func setDefault[T comparable](v *T, to T) {
+	var zero T
+	if *v == zero {
+		*v = to
+	}
+}
+
+// undelete is the period in force; 0 means that nothing is kept.
+func (o Options) undelete() time.Duration { return max(o.Undelete, 0) }
+
+// Store keeps mail in PostgreSQL. It implements store.Store and auth.Directory, and is safe for concurrent use.
+type Store struct {
+	opts   Options
+	log    *zap.Logger
+	pool   *pgxpool.Pool
+	keys   *keyring
+	ids    *idSource
+	routes *routeCache
+	lanes  []*lane
+	reading
+
+	stop    context.CancelFunc // ends the background goroutines
+	running sync.WaitGroup     // them
+}
+
+// Open connects to a database of this program's schema version and starts the store's background work. Close it when
+// done.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	o = o.withDefaults()
+	keys, err := newKeyring(o)
+	if err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	pool, err := newPool(ctx, o)
+	if err != nil {
+		return nil, failed("open store", err)
+	}
+	s := &Store{opts: o, log: o.Log, pool: pool, keys: keys, routes: newRouteCache()}
+	if err := s.start(ctx); err != nil {
+		s.Close()
+		return nil, failed("open store", err)
+	}
+	return s, nil
+}
+
+func newPool(ctx context.Context, o Options) (*pgxpool.Pool, error) {
+	cfg, err := pgxpool.ParseConfig(o.URL)
+	if err != nil {
+		return nil, err
+	}
+	cfg.MaxConns = o.MaxConns
+	cfg.ConnConfig.RuntimeParams["application_name"] = "postern"
+	return pgxpool.NewWithConfig(ctx, cfg)
+}
+
+func (s *Store) start(ctx context.Context) error {
+	if err := checkSchema(ctx, s.pool); err != nil {
+		return err
+	}
+	if err := s.keys.check(ctx, s.pool); err != nil {
+		return err
+	}
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s.stop = stop
+	if err := s.register(ctx, background); err != nil {
+		return err
+	}
+	s.startLanes(background)
+	return s.startReaders(background)
+}
+
+// Close waits for the background work to end and closes the connections. Calls that are under way fail with
+// store.ErrUnavailable, or are finished.
+func (s *Store) Close() {
+	if s.stop != nil {
+		s.stop()
+	}
+	s.running.Wait()
+	s.pool.Close()
+}
+
+// background runs f in a goroutine that Close waits for. f must return soon after its context ends.
+func (s *Store) background(ctx context.Context, f func(context.Context)) {
+	s.running.Go(func() { f(ctx) })
+}
+
+// querier is what *pgxpool.Pool, *pgxpool.Conn and pgx.Tx have in common.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
+}
+
+// account is a handle on one user's mail. It holds no connection.
+type account struct {
+	s  *Store
+	id store.AccountID
+}
+
+// ID implements store.Account.
+func (a *account) ID() store.AccountID { return a.id }
