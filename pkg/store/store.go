@@ -1,0 +1,131 @@
+package store
+
+import (
+	"context"
+	"iter"
+
+	"github.com/emersion/go-imap/v2"
+)
+
+type (
+	// AccountID names an account. It is never reused.
+	AccountID int64
+	// MailboxID names a mailbox of an account. It survives renaming and is never reused in the account.
+	MailboxID int64
+	// MessageID names a message's octets within an account: copies of a message share it (EMAILID, RFC 8474).
+	MessageID int64
+	// ModSeq is a mod-sequence (RFC 7162): one counter per mailbox; every committed change of it takes the next value.
+	ModSeq uint64
+)
+
+// Store opens accounts. It is safe for concurrent use.
+type Store interface {
+	// Account returns the account with the given id, or ErrNotFound.
+	Account(ctx context.Context, id AccountID) (Account, error)
+
+	// Route says where mail for an address goes, or ErrNotFound. It knows aliases, catch-alls and +detail. An answer may
+	// be a few seconds old, except for Target.OverQuota.
+	Route(ctx context.Context, address string) (Route, error)
+
+	// Watch reports that something in an account may have changed. See Watch.
+	Watch(id AccountID) *Watch
+}
+
+// Account is one user's mail. Handles are cheap, hold no connection and may be used concurrently. Names of mailboxes
+// are as in Mailbox.Name; any spelling of INBOX is accepted. Methods that take a mailbox return ErrNotFound when it is
+// not there.
+type Account interface {
+	ID() AccountID
+
+	// Mailboxes returns the whole tree, with counts, in name order.
+	Mailboxes(ctx context.Context) ([]Mailbox, error)
+	// Mailbox returns one mailbox, or ErrNotFound.
+	Mailbox(ctx context.Context, name string) (Mailbox, error)
+	// Create makes a mailbox and those of its parents that are missing. ErrExists, ErrName; ErrUse when another mailbox
+	// has the special use already (RFC 6154 §3).
+	Create(ctx context.Context, name string, use ...imap.MailboxAttr) (Mailbox, error)
+	// Rename gives a mailbox and all below it a new name, making missing parents. Renaming INBOX moves its messages to a
+	// new mailbox and leaves INBOX and what is below it in place (RFC 3501 §6.3.5).
+	Rename(ctx context.Context, from, to string) error
+	// Delete removes a mailbox and its messages. ErrHasChildren when others are below it, ErrName for INBOX.
+	Delete(ctx context.Context, name string) error
+	// Subscribe sets or ends a subscription. The name need not exist (RFC 3501 §6.3.6).
+	Subscribe(ctx context.Context, name string, on bool) error
+	// Subscriptions returns all subscribed names in order, those without a mailbox too.
+	Subscriptions(ctx context.Context) ([]string, error)
+
+	// Open and Refresh are each one consistent snapshot; both are cheap when nothing has changed. Open needs one
+	// statement when the mailbox is cached and unchanged. Refresh returns have itself when nothing has changed, and
+	// ErrNotFound when the mailbox has been deleted.
+	Open(ctx context.Context, name string) (Mailbox, *Snapshot, error)
+	Refresh(ctx context.Context, have *Snapshot) (*Snapshot, Changes, error)
+	// Since returns what happened in (at, have.ModSeq()]: for QRESYNC. at may be any value a client made up.
+	Since(ctx context.Context, have *Snapshot, at ModSeq) (Changes, error)
+	// Messages yields the messages of have named by uids, ascending, skipping UIDs that have does not hold. An error that
+	// comes with a message concerns that message alone and the sequence goes on; an error with a nil message ends it. No
+	// connection is held while the caller has control. With want zero it runs no SQL.
+	Messages(ctx context.Context, have *Snapshot, uids imap.UIDSet, want Fields) iter.Seq2[*Message, error]
+	// Search returns the UIDs in have that match, ascending.
+	Search(ctx context.Context, have *Snapshot, c *Criteria) ([]imap.UID, error)
+	// ClaimRecent says which messages are \Recent for the caller (RFC 3501 §2.3.2): those with from <= UID < upTo. Each
+	// UID is claimed by one caller only, save after a crash.
+	ClaimRecent(ctx context.Context, box MailboxID, upTo imap.UID) (from imap.UID, err error)
+
+	// The writing methods. Each call is one transaction and takes one mod-sequence of each mailbox it touches. When it
+	// returns, it is committed and every Watch on the account has been woken. UIDs that are not (or no longer) there are
+	// skipped without error; a call that changes nothing takes no mod-sequence.
+
+	// Append stores drafts in order and returns their UIDs. ErrOverQuota, ErrTooManyKeywords. A draft whose DeliveryKey
+	// was delivered to this account within the last 24 hours is not stored again; its UID is 0.
+	Append(ctx context.Context, box MailboxID, drafts ...*Draft) ([]imap.UID, error)
+	// SetFlags changes flags. ErrTooManyKeywords.
+	SetFlags(ctx context.Context, box MailboxID, uids imap.UIDSet, ch FlagChange) (FlagResult, error)
+	// Copy copies messages with their flags. ErrOverQuota. SourceUIDs and DestUIDs of the result correspond in order.
+	Copy(ctx context.Context, from, to MailboxID, uids imap.UIDSet) (imap.CopyData, error)
+	// Move is Copy and Expunge in one transaction: a message is in exactly one mailbox at any time (RFC 6851). Moving
+	// within one mailbox gives the messages new UIDs.
+	Move(ctx context.Context, from, to MailboxID, uids imap.UIDSet) (imap.CopyData, error)
+	// Expunge removes messages, whatever their flags, and returns those it removed, ascending. IMAP passes those with
+	// \Deleted. They stay recoverable for the store's undelete period.
+	Expunge(ctx context.Context, box MailboxID, uids imap.UIDSet, by Actor) ([]imap.UID, error)
+
+	// Quota returns limits and use.
+	Quota(ctx context.Context) (Quota, error)
+
+	// LockMaildrop takes the account's exclusive POP3 lock (RFC 1939 §3), or ErrInUse. IMAP and LMTP are not held up.
+	LockMaildrop(ctx context.Context) (*Lease, error)
+}
+
+// Actor says who did something, for the record kept of expunged messages.
+type Actor struct {
+	Session  string // the connection's id, as in the log
+	Protocol string // "imap", "pop3", "admin"
+}
+
+// Route is where mail for an address goes.
+type Route struct {
+	Targets []Target // one, or several for an alias
+}
+
+// Target is one account that gets a copy.
+type Target struct {
+	Account   AccountID
+	Address   string    // the account's own address, for Delivered-To
+	Inbox     MailboxID // its INBOX
+	Detail    string    // what followed "+" in the local part, as written
+	OverQuota bool
+}
+
+// Quota is an account's storage limit and use, in octets.
+type Quota struct {
+	Limit    int64 // 0 means none
+	Used     int64
+	Messages int64
+}
+
+// Lease is an exclusive hold of a maildrop. It is renewed behind the scenes until it is released; should that fail (the
+// database away for long, say), Lost is closed and the holder must stop writing.
+type Lease struct {
+	Lost    <-chan struct{}
+	Release func() // may be called more than once
+}
