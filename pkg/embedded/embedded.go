@@ -288,8 +288,8 @@ func newLayout(dataDir string) (layout, error) {
 	if err != nil {
 		return layout{}, fmt.Errorf("data folder: %w", err)
 	}
-	if real, err := filepath.EvalSymlinks(root); err == nil { // else it is yet to be made
-		root = real
+	if resolved, err := filepath.EvalSymlinks(root); err == nil { // else it is yet to be made
+		root = resolved
 	}
 	return layout{root}, nil
 }
