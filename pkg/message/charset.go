@@ -1,0 +1,113 @@
+package message
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/text/encoding"
+	"golang.org/x/text/encoding/charmap"
+	"golang.org/x/text/encoding/htmlindex"
+	"golang.org/x/text/encoding/ianaindex"
+	"golang.org/x/text/encoding/japanese"
+	"golang.org/x/text/encoding/simplifiedchinese"
+	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/transform"
+)
+
+// charsets are names that mail uses and no index has, or has for something else.
+var charsets = map[string]encoding.Encoding{
+	"iso-2022-jp-1":     japanese.ISO2022JP,
+	"iso-2022-jp-2":     japanese.ISO2022JP,
+	"iso-2022-jp-3":     japanese.ISO2022JP,
+	"iso-2022-jp-ms":    japanese.ISO2022JP,
+	"cp50220":           japanese.ISO2022JP,
+	"cp50221":           japanese.ISO2022JP,
+	"cp932":             japanese.ShiftJIS,
+	"ms932":             japanese.ShiftJIS,
+	"shift-jis":         japanese.ShiftJIS,
+	"eucjp":             japanese.EUCJP,
+	"eucjp-ms":          japanese.EUCJP,
+	"cp936":             simplifiedchinese.GBK,
+	"hz-gb-2312":        simplifiedchinese.HZGB2312,
+	"utf-16":            unicode.UTF16(unicode.BigEndian, unicode.UseBOM),
+	"utf-7":             utf7{},
+	"unicode-1-1-utf-7": utf7{},
+}
+
+// newCharset returns a decoder of a charset to UTF-8. An unknown one, and none, counts as UTF-8; the octets that are no
+// UTF-8 count as Windows-1252, which is what they mostly are.
+func newCharset(name string) transform.Transformer {
+	name = lower(strings.TrimSpace(name))
+	if e := charsets[name]; e != nil {
+		return e.NewDecoder()
+	}
+	e, err := htmlindex.Get(name)
+	if err != nil || e == encoding.Replacement {
+		e, err = ianaindex.MIME.Encoding(name)
+	}
+	if err != nil || e == nil || e == encoding.Replacement || e == unicode.UTF8 || name == "us-ascii" {
+		return lenientUTF8{}
+	}
+	return e.NewDecoder()
+}
+
+// decodeCharset returns text in UTF-8.
+func decodeCharset(name string, text []byte) string {
+	out, _, err := transform.Bytes(newCharset(name), text)
+	if err != nil { // no decoder here gives errors for input; but it is not theirs to decide what can be found
+		out, _, _ = transform.Bytes(lenientUTF8{}, text)
+	}
+	return string(out)
+}
+
+// charsetReader decodes a body to UTF-8. Japanese mail was long sent without naming its charset, but its escape
+// sequences are plain enough.
+func charsetReader(name string, r io.Reader) io.Reader {
+	if name == "" || lower(name) == "us-ascii" {
+		b := bufio.NewReaderSize(r, scanBuffer)
+		if head, _ := b.Peek(scanBuffer); isISO2022JP(head) { // an error of reading comes again
+			name = "iso-2022-jp"
+		}
+		r = b
+	}
+	return transform.NewReader(r, newCharset(name))
+}
+
+func isISO2022JP(b []byte) bool { return bytes.Contains(b, []byte("\x1b$")) }
+
+// lenientUTF8 is a transform.Transformer that makes any octets UTF-8.
+type lenientUTF8 struct{ transform.NopResetter }
+
+// Transform implements transform.Transformer.
+func (lenientUTF8) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, err error) {
+	for nSrc < len(src) {
+		n := 0
+		for n < len(src)-nSrc && src[nSrc+n] < utf8.RuneSelf {
+			n++
+		}
+		if n > 0 {
+			n = copy(dst[nDst:], src[nSrc:nSrc+n])
+			nDst, nSrc = nDst+n, nSrc+n
+			if n == 0 {
+				return nDst, nSrc, transform.ErrShortDst
+			}
+			continue
+		}
+		if !atEOF && !utf8.FullRune(src[nSrc:]) {
+			return nDst, nSrc, transform.ErrShortSrc
+		}
+		r, size := utf8.DecodeRune(src[nSrc:])
+		if r == utf8.RuneError && size == 1 {
+			r = charmap.Windows1252.DecodeByte(src[nSrc])
+		}
+		if len(dst)-nDst < utf8.UTFMax {
+			return nDst, nSrc, transform.ErrShortDst
+		}
+		nDst += utf8.EncodeRune(dst[nDst:], r)
+		nSrc += size
+	}
+	return nDst, nSrc, nil
+}

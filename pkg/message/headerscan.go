@@ -1,0 +1,75 @@
+package message
+
+import (
+	"bufio"
+	"io"
+)
+
+const scanBuffer = 4 << 10 // octets of a header read at once
+
+// fieldScanner goes through a header field by field, with the same memory whatever the length of the fields. It stops at
+// the empty line or the end.
+type fieldScanner struct {
+	r     *bufio.Reader
+	piece func([]byte) // if set, gets the current field's value in pieces, line ends included
+
+	name  []byte // of the current field, as written; empty if its first line has no colon among its first scanBuffer octets
+	size  int64  // of the current field, name and line ends included
+	ended bool   // the last line of the current field has its line end
+	err   error  // of reading; nil at the end
+}
+
+func newFieldScanner(r io.Reader) *fieldScanner {
+	return &fieldScanner{r: bufio.NewReaderSize(r, scanBuffer)}
+}
+
+// next goes to the next field, and through it. It returns false at the end and after an error.
+func (s *fieldScanner) next() bool {
+	s.name, s.size = s.name[:0], 0
+	line := s.read()
+	if len(line) == 0 || isEmptyLine(line) {
+		return false
+	}
+	name, rest := splitField(line)
+	s.name = append(s.name, name...)
+	if name == nil {
+		rest = line
+	}
+	for s.take(rest); s.continues(); {
+		s.take(s.read())
+	}
+	return s.err == nil
+}
+
+// read returns a line or, if it is long, a piece of it.
+func (s *fieldScanner) read() []byte {
+	line, err := s.r.ReadSlice('\n')
+	if err != nil && err != io.EOF && err != bufio.ErrBufferFull {
+		s.err = err
+		return nil
+	}
+	s.size += int64(len(line))
+	s.ended = err == nil
+	return line
+}
+
+func (s *fieldScanner) take(piece []byte) {
+	if s.piece != nil && len(piece) > 0 {
+		s.piece(piece)
+	}
+}
+
+// continues tells whether more of the current field follows: of its line, or a line that begins with white space.
+func (s *fieldScanner) continues() bool {
+	if s.err != nil {
+		return false
+	}
+	b, err := s.r.Peek(1)
+	if err != nil {
+		if err != io.EOF {
+			s.err = err
+		}
+		return false
+	}
+	return !s.ended || b[0] == ' ' || b[0] == '\t'
+}

@@ -1,0 +1,214 @@
+package message
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"slices"
+
+	"golang.org/x/text/transform"
+	"golang.org/x/text/unicode/norm"
+)
+
+// Scope is where Search looks.
+type Scope int
+
+// The scopes of a search.
+const (
+	InBody Scope = iota // SEARCH BODY: text of the body, MIME headers of parts excluded
+	InText              // SEARCH TEXT: header and body
+)
+
+// Search reports whether every one of the folded patterns occurs in the decoded text (charset and transfer encoding
+// undone, HTML stripped, folded) of the message. Memory is bounded whatever the size of the message.
+//
+// The text of a body is that of its text/… parts and of the messages attached to it, their headers included; other
+// attachments are not read. A pattern is found only within one part. The error is one of reading.
+func (p *Part) Search(body io.ReaderAt, in Scope, folded ...string) (bool, error) {
+	m := newMatcher(folded)
+	if in == InText {
+		if err := m.header(section(body, p.Header, p.Body)); err != nil {
+			return false, fmt.Errorf("search header: %w", err)
+		}
+	}
+	if err := p.searchBody(body, m); err != nil {
+		return false, fmt.Errorf("search body: %w", err)
+	}
+	return m.done(), nil
+}
+
+// SearchHeader reports whether a header field of the given name (any case) has a decoded, folded value that contains
+// folded; an empty pattern asks for the field's existence.
+func (p *Part) SearchHeader(body io.ReaderAt, field, folded string) (bool, error) {
+	m := newMatcher([]string{folded})
+	name := []byte(field)
+	found := false
+	scan := newFieldScanner(section(body, p.Header, p.Body))
+	value := fieldText{m: m}
+	scan.piece = func(b []byte) {
+		if bytes.EqualFold(scan.name, name) {
+			found = true
+			value.add(b)
+		}
+	}
+	for scan.next() {
+		value.flush()
+		m.end()
+		if found && m.done() {
+			return true, nil
+		}
+	}
+	if scan.err != nil {
+		return false, fmt.Errorf("search header: %w", scan.err)
+	}
+	return false, nil
+}
+
+func (p *Part) searchBody(body io.ReaderAt, m *matcher) error {
+	switch {
+	case m.done():
+		return nil
+	case p.isMessage():
+		if err := m.header(section(body, p.Children[0].Header, p.Children[0].Body)); err != nil {
+			return err
+		}
+		return p.Children[0].searchBody(body, m)
+	case p.Type == "TEXT":
+		return m.text(p.textReader(section(body, p.Body, p.End)))
+	}
+	for _, c := range p.Children {
+		if err := c.searchBody(body, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// textReader decodes the body of a text part to UTF-8.
+func (p *Part) textReader(r io.Reader) io.Reader {
+	if d, err := decodeTransfer(p.Encoding, r); err == nil {
+		r = d
+	}
+	r = charsetReader(p.param("charset"), r)
+	if p.Subtype == "HTML" || p.Subtype == "XHTML" {
+		r = transform.NewReader(r, &htmlText{})
+	}
+	return r
+}
+
+const searchChunk = 16 << 10 // octets that are folded and searched at once
+
+// matcher looks for patterns in a text that is given to it in pieces. It keeps a piece that is not yet folded, and so
+// much of the folded text as a pattern may need that goes over the edge of two pieces.
+type matcher struct {
+	patterns [][]byte // not yet found
+	overlap  int
+	pending  []byte
+	window   []byte
+	fold     folder
+}
+
+func newMatcher(folded []string) *matcher {
+	m := &matcher{}
+	for _, s := range folded {
+		if s != "" { // RFC 3501 §6.4.4: the empty string is in every text
+			m.patterns = append(m.patterns, []byte(s))
+			m.overlap = max(m.overlap, len(s)-1)
+		}
+	}
+	return m
+}
+
+// done tells whether all patterns have been found.
+func (m *matcher) done() bool { return len(m.patterns) == 0 }
+
+// add takes a piece of the text, in UTF-8.
+func (m *matcher) add(text []byte) {
+	for len(text) > 0 && !m.done() {
+		n := min(len(text), searchChunk)
+		m.pending = append(m.pending, text[:n]...)
+		text = text[n:]
+		if len(m.pending) < searchChunk {
+			continue
+		}
+		cut := norm.NFKC.LastBoundary(m.pending)
+		if cut <= 0 {
+			cut = len(m.pending)
+		}
+		m.match(m.pending[:cut])
+		m.pending = m.pending[:copy(m.pending, m.pending[cut:])]
+	}
+}
+
+// end ends the text; nothing is found across it.
+func (m *matcher) end() {
+	m.match(m.pending)
+	m.pending, m.window, m.fold.space = m.pending[:0], m.window[:0], false
+}
+
+func (m *matcher) match(text []byte) {
+	m.window = m.fold.append(m.window, text)
+	m.patterns = slices.DeleteFunc(m.patterns, func(p []byte) bool { return bytes.Contains(m.window, p) })
+	if n := len(m.window) - m.overlap; n > 0 {
+		m.window = m.window[:copy(m.window, m.window[n:])]
+	}
+}
+
+// text searches what r yields.
+func (m *matcher) text(r io.Reader) error {
+	defer m.end()
+	b := make([]byte, searchChunk)
+	for !m.done() {
+		n, err := r.Read(b)
+		m.add(b[:n])
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// header searches a header: names and decoded values.
+func (m *matcher) header(r io.Reader) error {
+	defer m.end()
+	scan := newFieldScanner(r)
+	value := fieldText{m: m}
+	first := true
+	scan.piece = func(b []byte) {
+		if first && len(scan.name) > 0 {
+			m.add(bytes.ToValidUTF8(scan.name, nil))
+			m.add([]byte(":"))
+		}
+		first = false
+		value.add(b)
+	}
+	for !m.done() && scan.next() {
+		value.flush()
+		m.add(lf)
+		first = true
+	}
+	return scan.err
+}
+
+// fieldText decodes the value of a field for a matcher. A value that is too long is decoded in pieces.
+type fieldText struct {
+	m   *matcher
+	raw []byte
+}
+
+func (t *fieldText) add(b []byte) {
+	if len(t.raw)+len(b) > maxField {
+		t.flush()
+	}
+	t.raw = append(t.raw, b...)
+}
+
+func (t *fieldText) flush() {
+	if len(t.raw) > 0 {
+		t.m.add([]byte(DecodeHeader(string(t.raw))))
+	}
+	t.raw = t.raw[:0]
+}

@@ -1,0 +1,203 @@
+package message
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+)
+
+const (
+	defaultMemory = 256 << 10 // of a message kept in memory
+	smallRead     = 8 << 10   // the first read of a message; most are hardly longer
+	largeRead     = 64 << 10  // the others
+	maxEmptyReads = 100       // before a reader that yields nothing is given up, as in bufio
+)
+
+// SpoolOptions says how much Spool may take and where it keeps it.
+type SpoolOptions struct {
+	Limit  int64  // octets, as received; 0 means none
+	Memory int    // a longer message goes to a temporary file; 0 means 256 KiB
+	Dir    string // for temporary files; empty means os.TempDir()
+}
+
+// Spooled is a message on its way in, with CRLF line ends. It is safe for concurrent reading until Close.
+type Spooled struct {
+	memory  memory
+	file    *os.File // nil while the message is in memory; already unlinked
+	size    int64
+	hash    [32]byte
+	part    *Part
+	padding int
+}
+
+// Spool reads a message to its end, once. Bare LF become CRLF; everything else (NUL, lone CR, 8-bit) is kept as it
+// came. When the message exceeds the limit the error is ErrTooBig and what follows is left unread in r. An error of r is
+// returned wrapped. The caller must Close what it gets; after an error there is nothing to close.
+func Spool(r io.Reader, o SpoolOptions) (*Spooled, error) {
+	if o.Memory <= 0 {
+		o.Memory = defaultMemory
+	}
+	s := &Spooled{}
+	if err := s.fill(r, o); err != nil {
+		return nil, errors.Join(fmt.Errorf("spool message: %w", err), s.Close())
+	}
+	return s, nil
+}
+
+// fill hashes, normalises, keeps and parses each chunk as it comes.
+func (s *Spooled) fill(r io.Reader, o SpoolOptions) error {
+	in := chunkReader{r: r, limit: o.Limit}
+	hash := sha256.New()
+	parse := newParser()
+	var lines normaliser
+	for {
+		raw, err := in.next()
+		hash.Write(raw)
+		if b := lines.next(raw); len(b) > 0 {
+			parse.write(b)
+			if err := s.keep(b, o); err != nil {
+				return err
+			}
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return err
+		}
+	}
+	hash.Sum(s.hash[:0])
+	s.part, s.padding = parse.finish()
+	return nil
+}
+
+// keep stores octets in memory, or in a file once they are too many.
+func (s *Spooled) keep(b []byte, o SpoolOptions) error {
+	if s.file == nil && len(s.memory)+len(b) > o.Memory {
+		if err := s.overflow(o.Dir); err != nil {
+			return err
+		}
+	}
+	s.size += int64(len(b))
+	if s.file == nil {
+		s.memory = append(s.memory, b...)
+		return nil
+	}
+	_, err := s.file.Write(b)
+	return err
+}
+
+// overflow moves what is in memory to a temporary file, which has no name from then on: it cannot be left behind.
+func (s *Spooled) overflow(dir string) error {
+	f, err := os.CreateTemp(dir, "message-*")
+	if err != nil {
+		return err
+	}
+	s.file = f
+	if err := os.Remove(f.Name()); err != nil {
+		return err
+	}
+	_, err = f.Write(s.memory)
+	s.memory = nil
+	return err
+}
+
+// Size is the number of octets after normalisation.
+func (s *Spooled) Size() int64 { return s.size }
+
+// Hash is the SHA-256 of the octets as received.
+func (s *Spooled) Hash() [32]byte { return s.hash }
+
+// Part is the MIME tree.
+func (s *Spooled) Part() *Part { return s.part }
+
+// Padding is how many CRLFs a line protocol must add so that the header ends in an empty line and the message in CRLF:
+// 0, 1 or 2. They always go at the end.
+func (s *Spooled) Padding() int { return s.padding }
+
+// ReadAt implements io.ReaderAt over the normalised octets.
+func (s *Spooled) ReadAt(p []byte, off int64) (int, error) {
+	if s.file != nil {
+		return s.file.ReadAt(p, off)
+	}
+	return s.memory.ReadAt(p, off)
+}
+
+// Close releases the memory or the temporary file. Further calls do nothing.
+func (s *Spooled) Close() error {
+	f := s.file
+	s.file, s.memory = nil, nil
+	if f == nil {
+		return nil
+	}
+	return f.Close()
+}
+
+// chunkReader reads in chunks that grow, and never more than one octet past the limit.
+type chunkReader struct {
+	r     io.Reader
+	limit int64
+	got   int64
+	buf   []byte
+}
+
+// next returns some octets, valid until the next call, and io.EOF with or after the last ones.
+func (c *chunkReader) next() ([]byte, error) {
+	switch {
+	case c.buf == nil:
+		c.buf = make([]byte, smallRead)
+	case c.got > smallRead && len(c.buf) < largeRead:
+		c.buf = make([]byte, largeRead)
+	}
+	buf := c.buf
+	if c.limit > 0 {
+		buf = buf[:min(int64(len(buf)), c.limit+1-c.got)]
+	}
+	for range maxEmptyReads {
+		n, err := c.r.Read(buf)
+		c.got += int64(n)
+		if c.limit > 0 && c.got > c.limit {
+			return nil, ErrTooBig
+		}
+		if n > 0 || err != nil {
+			return buf[:n], err
+		}
+	}
+	return nil, io.ErrNoProgress
+}
+
+// normaliser makes every line end CRLF. A lone CR is data (RFC 5322 §2.3 forbids it; changing it would break signatures).
+type normaliser struct {
+	cr  bool // the last octet seen was CR
+	out []byte
+}
+
+// next returns the octets b with CRLF line ends: b itself when nothing had to change, else a buffer valid until the next
+// call.
+func (n *normaliser) next(b []byte) []byte {
+	if len(b) == 0 {
+		return nil
+	}
+	out, from := n.out[:0], 0
+	for i := 0; ; {
+		j := bytes.IndexByte(b[i:], '\n')
+		if j < 0 {
+			break
+		}
+		j += i
+		if bare := j == 0 && !n.cr || j > 0 && b[j-1] != '\r'; bare {
+			out = append(append(out, b[from:j]...), '\r')
+			from = j
+		}
+		i = j + 1
+	}
+	n.cr = b[len(b)-1] == '\r'
+	if len(out) == 0 {
+		return b
+	}
+	n.out = append(out, b[from:]...)
+	return n.out
+}
