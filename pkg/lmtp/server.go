@@ -1,0 +1,181 @@
+package lmtp
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"postern/pkg/message"
+	"postern/pkg/store"
+)
+
+// Detail says what becomes of the "detail" in local+detail@domain.
+type Detail string
+
+// The values of Server.Detail. "/" in a detail goes down the tree of mailboxes. A detail that cannot be the name of a
+// mailbox leads to INBOX.
+const (
+	DetailExisting Detail = "existing" // to the mailbox of that name if there is one, else to INBOX; also ""
+	DetailCreate   Detail = "create"   // the same, but a missing mailbox is made
+	DetailOff      Detail = "off"      // to INBOX
+)
+
+// Server receives mail on the listeners given to Serve, TCP or Unix. Whoever can connect can deliver to any account, so
+// the listener must admit none but the mail server. The exported fields are set before the first Serve and left alone
+// afterwards.
+type Server struct {
+	Accounts store.Store
+	Hostname string      // for the greeting, trace headers, and recipients without a domain
+	Log      *zap.Logger // nil means none
+	Metrics  *Metrics    // nil means none
+
+	MaxSize       int64 // octets of a message as received; 0 means 100 MiB
+	MaxRecipients int   // of one transaction; 0 means 1000
+	QuotaReject   bool  // over quota is 552 5.2.2 and bounces at once, not 452 4.2.2, which the sender retries
+	Detail        Detail
+	Spool         message.SpoolOptions // where a message waits for its end; Limit is MaxSize
+
+	ReadTimeout    time.Duration // silence that ends a session; 0 means 5 minutes (RFC 5321 §4.5.3.2.7)
+	WriteTimeout   time.Duration // how long a client may take to accept a reply; 0 means 1 minute
+	DeliverTimeout time.Duration // how long the store may take for one recipient; 0 means 1 minute
+
+	mu        sync.Mutex
+	closing   bool
+	listeners map[net.Listener]struct{}
+	conns     map[*conn]struct{}
+	sessions  sync.WaitGroup
+}
+
+// Serve accepts connections until the listener is closed or Shutdown is called, which makes it return nil. It may be
+// called for several listeners at once.
+func (s *Server) Serve(l net.Listener) error {
+	if !s.addListener(l) {
+		return l.Close()
+	}
+	defer s.removeListener(l)
+	for pause := time.Duration(0); ; {
+		nc, err := l.Accept()
+		switch {
+		case err == nil:
+			pause = 0
+			s.start(nc)
+		case s.stopping():
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return err
+		default: // out of file descriptors, or the peer has gone already
+			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+			s.logger().Warn("cannot accept", zap.Error(err), zap.Duration("retry", pause))
+			time.Sleep(pause)
+		}
+	}
+}
+
+// Shutdown stops accepting, ends the sessions that wait for a command with 421 and lets the others finish the message
+// they are receiving or delivering. When ctx ends, the rest is cut off and ctx's error returned: their clients will
+// try again, and what had been committed is recognised then.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.closing = true
+	for l := range s.listeners {
+		l.Close()
+	}
+	for c := range s.conns {
+		c.stop()
+	}
+	s.mu.Unlock()
+
+	done := make(chan struct{})
+	go func() {
+		s.sessions.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	for c := range s.conns {
+		c.abort()
+	}
+	s.mu.Unlock()
+	<-done
+	return ctx.Err()
+}
+
+func (s *Server) start(nc net.Conn) {
+	ctx, cancel := context.WithCancel(context.Background())
+	c := newConn(s, nc, cancel)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing {
+		cancel()
+		nc.Close()
+		return
+	}
+	if s.conns == nil {
+		s.conns = make(map[*conn]struct{})
+	}
+	s.conns[c] = struct{}{}
+	s.sessions.Go(func() {
+		defer s.forget(c)
+		c.serve(ctx)
+	})
+}
+
+func (s *Server) forget(c *conn) {
+	c.abort()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
+}
+
+func (s *Server) addListener(l net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing {
+		return false
+	}
+	if s.listeners == nil {
+		s.listeners = make(map[net.Listener]struct{})
+	}
+	s.listeners[l] = struct{}{}
+	return true
+}
+
+func (s *Server) removeListener(l net.Listener) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.listeners, l)
+}
+
+func (s *Server) stopping() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closing
+}
+
+func (s *Server) logger() *zap.Logger {
+	if s.Log == nil {
+		return zap.NewNop()
+	}
+	return s.Log
+}
+
+func (s *Server) maxSize() int64                { return or(s.MaxSize, 100<<20) }
+func (s *Server) maxRecipients() int            { return or(s.MaxRecipients, 1000) }
+func (s *Server) readTimeout() time.Duration    { return or(s.ReadTimeout, 5*time.Minute) }
+func (s *Server) writeTimeout() time.Duration   { return or(s.WriteTimeout, time.Minute) }
+func (s *Server) deliverTimeout() time.Duration { return or(s.DeliverTimeout, time.Minute) }
+
+func or[T int | int64 | time.Duration](v, byDefault T) T {
+	if v == 0 {
+		return byDefault
+	}
+	return v
+}

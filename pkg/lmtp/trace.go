@@ -1,0 +1,57 @@
+package lmtp
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// trace is what all recipients of a message have in common in their trace headers.
+type trace struct {
+	from     string // the reverse-path
+	received string // the Received header up to "for"
+}
+
+// newTrace writes down how the message came (RFC 5321 §4.4; RFC 3848 and RFC 6531 §4.3 for the names of protocols).
+func (c *conn) newTrace(env *envelope) trace {
+	protocol := "LMTP"
+	if env.utf8 {
+		protocol = "UTF8LMTP"
+	}
+	if c.secure {
+		protocol += "S"
+	}
+	from := traceName(c.helo)
+	if c.peer.IsValid() {
+		from += " (" + addressLiteral(c.peer.String()) + ")"
+	}
+	return trace{env.from, fmt.Sprintf("Received: from %s\r\n\tby %s with %s id %s", from, c.server.Hostname, protocol, env.id)}
+}
+
+// prefix is the headers for one recipient: Return-Path (once, by the one who makes the final delivery), Delivered-To (so
+// that forwarding in a circle can be seen) and Received.
+func (t trace) prefix(account, to string, at time.Time) []byte {
+	return fmt.Appendf(nil, "Return-Path: <%s>\r\nDelivered-To: %s\r\n%s\r\n\tfor <%s>; %s\r\n",
+		t.from, account, t.received, to, at.Format(time.RFC1123Z))
+}
+
+// addressLiteral is RFC 5321 §4.1.3.
+func addressLiteral(ip string) string {
+	if strings.Contains(ip, ":") {
+		return "[IPv6:" + ip + "]"
+	}
+	return "[" + ip + "]"
+}
+
+// traceName makes sure that a name a client made up cannot be taken for something else in the header.
+func traceName(helo string) string {
+	unsafe := func(r rune) bool {
+		return unicode.IsControl(r) || unicode.IsSpace(r) || strings.ContainsRune("()<>;,\"\\", r)
+	}
+	if len(helo) > 255 || !utf8.ValidString(helo) || strings.ContainsFunc(helo, unsafe) {
+		return "unknown"
+	}
+	return helo
+}

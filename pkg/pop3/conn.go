@@ -1,0 +1,281 @@
+package pop3
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"postern/pkg/auth"
+)
+
+const (
+	// maxLine is the longest line read from a client. RFC 2449 §4 asks for 255 octets; SASL responses need more.
+	maxLine = 4 << 10
+	// maxDiscard is how much of a line that is too long is skipped before the session ends.
+	maxDiscard = 1 << 20
+	// maxBad is how many commands that are not POP3 a session may send.
+	maxBad = 20
+	// writeBuffer is one TLS record.
+	writeBuffer = 16 << 10
+)
+
+// errQuit ends a session after what has been written is flushed.
+var errQuit = errors.New("quit")
+
+// errLineTooLong is answered with -ERR; the line has been skipped.
+var errLineTooLong = &refusal{text: "Line too long.", result: resultBad}
+
+// conn is one session. Its goroutine owns it; mu guards what Shutdown looks at.
+type conn struct {
+	server    *Server
+	nc        net.Conn
+	cancel    context.CancelFunc
+	id        string
+	peer      auth.Peer
+	log       *zap.Logger
+	in        *bufio.Reader
+	out       *bufio.Writer
+	connected time.Time
+	commands  map[string]command // the table, at one remove: AUTH reads commands itself, and a variable must not lead to itself
+
+	user   string    // what USER said, until PASS
+	drop   *maildrop // nil until login
+	pushed *string   // a line to be read again
+	broken error     // why nothing more can be read
+	tally  tally
+
+	mu      sync.Mutex
+	waiting bool // for a line
+	closing bool
+}
+
+// tally is what the line at the end of a session tells.
+type tally struct {
+	commands, bad, failures int
+	retrieved, removed      int
+	in, out                 int64
+}
+
+func newConn(s *Server, nc net.Conn, cancel context.CancelFunc) *conn {
+	c := &conn{server: s, nc: nc, cancel: cancel, id: rand.Text()[:12], connected: time.Now(), commands: commands}
+	c.in = bufio.NewReaderSize(source{c}, maxLine)
+	c.out = bufio.NewWriterSize(sink{c}, writeBuffer)
+	return c
+}
+
+func remoteAddr(nc net.Conn) netip.Addr {
+	a, err := netip.ParseAddrPort(nc.RemoteAddr().String())
+	if err != nil {
+		return netip.Addr{} // a pipe, or a Unix socket
+	}
+	return a.Addr().Unmap()
+}
+
+// serve runs the session to its end.
+func (c *conn) serve(ctx context.Context) {
+	c.peer = auth.Peer{Addr: remoteAddr(c.nc), Protocol: "pop3"}
+	c.log = c.server.logger().With(zap.String("proto", "pop3"), zap.String("conn", c.id), zap.Stringer("remote", c.peer.Addr))
+	c.server.Metrics.begin()
+	defer c.server.Metrics.end(&c.tally)
+	err := c.handshake(ctx)
+	if err == nil {
+		err = c.converse(ctx)
+	}
+	if c.drop != nil {
+		c.drop.close()
+	}
+	c.out.Flush() //nolint:errcheck // the session is over, and its line is about to say why
+	c.nc.Close()
+	c.logEnd(err)
+}
+
+// handshake completes TLS, if there is any, before anything is said.
+func (c *conn) handshake(ctx context.Context) error {
+	secure, ok := c.nc.(interface {
+		HandshakeContext(context.Context) error
+		ConnectionState() tls.ConnectionState
+	})
+	if !ok {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.server.loginTimeout())
+	defer cancel()
+	c.peer.TLS = true
+	return secure.HandshakeContext(ctx)
+}
+
+// converse greets, then reads and runs commands until the session is over. It holds the one recover of the package.
+func (c *conn) converse(ctx context.Context) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.log.Error("panic", zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
+			c.refuse(&refusal{code: "SYS/PERM", text: "Internal error."})
+			err = errors.New("panic")
+		}
+	}()
+	c.ok(c.server.Hostname + " POP3 server ready.") // no timestamp: there is no APOP (RFC 1939 §7)
+	for {
+		line, err := c.readLine()
+		if err == nil {
+			err = c.dispatch(ctx, line)
+		}
+		if err = c.conclude(err); err != nil {
+			return err
+		}
+	}
+}
+
+// conclude answers a command that failed, and returns an error if the session cannot go on.
+func (c *conn) conclude(err error) error {
+	switch {
+	case c.broken != nil:
+		return c.broken
+	case err == nil:
+		return nil
+	case errors.Is(err, errQuit), errors.Is(err, errCutShort):
+		return err
+	}
+	r := c.refusal(err)
+	c.refuse(r)
+	if r.result == resultBad {
+		c.tally.bad++
+	}
+	switch {
+	case c.tally.bad > maxBad:
+		return errors.New("too many bad commands")
+	case c.tally.failures >= maxFailures:
+		return errors.New("too many failed logins")
+	}
+	return nil
+}
+
+// readLine returns the next line without its end. Everything written so far is flushed if the line has not arrived yet,
+// so that the answers to pipelined commands go out together (RFC 2449 §6.6).
+func (c *conn) readLine() (string, error) {
+	if c.pushed != nil {
+		line := *c.pushed
+		c.pushed = nil
+		return line, nil
+	}
+	if err := c.startWaiting(); err != nil {
+		return "", err
+	}
+	defer c.stopWaiting()
+	line, err := c.in.ReadSlice('\n')
+	if errors.Is(err, bufio.ErrBufferFull) {
+		return "", c.skipLine()
+	}
+	if err != nil {
+		c.broken = err
+		return "", err
+	}
+	return strings.TrimRight(string(line), "\r\n"), nil
+}
+
+func (c *conn) skipLine() error {
+	for skipped := 0; skipped < maxDiscard; {
+		part, err := c.in.ReadSlice('\n')
+		if err == nil {
+			return errLineTooLong
+		}
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			c.broken = err
+			return err
+		}
+		skipped += len(part)
+	}
+	c.broken = errors.New("line without end")
+	return c.broken
+}
+
+// startWaiting sets the deadline for one line: the time a client may take must not begin anew with every octet.
+func (c *conn) startWaiting() error {
+	deadline := time.Now().Add(c.server.idleTimeout())
+	if c.drop == nil {
+		deadline = c.connected.Add(c.server.loginTimeout())
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closing {
+		c.broken = errors.New("server is shutting down")
+		return c.broken
+	}
+	c.waiting = true
+	c.nc.SetReadDeadline(deadline)
+	return nil
+}
+
+func (c *conn) stopWaiting() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waiting = false
+}
+
+// stop ends the session when it next waits for a command.
+func (c *conn) stop() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closing = true
+	if c.waiting {
+		c.nc.SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
+// abort ends the session at once.
+func (c *conn) abort() {
+	c.cancel()
+	c.nc.Close()
+}
+
+func (c *conn) logEnd(err error) {
+	c.log.Info("session ended",
+		zap.Int("commands", c.tally.commands), zap.Int("retrieved", c.tally.retrieved), zap.Int("removed", c.tally.removed),
+		zap.Int64("in", c.tally.in), zap.Int64("out", c.tally.out),
+		zap.Duration("duration", time.Since(c.connected)), zap.String("reason", reason(err)))
+}
+
+func reason(err error) string {
+	switch {
+	case errors.Is(err, errQuit):
+		return "quit"
+	case errors.Is(err, io.EOF):
+		return "client closed the connection"
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return "timeout"
+	}
+	return err.Error()
+}
+
+// source is what c.in reads from.
+type source struct{ c *conn }
+
+func (s source) Read(p []byte) (int, error) {
+	if err := s.c.out.Flush(); err != nil {
+		return 0, err
+	}
+	n, err := s.c.nc.Read(p)
+	s.c.tally.in += int64(n)
+	return n, err
+}
+
+// sink is what c.out writes to.
+type sink struct{ c *conn }
+
+func (s sink) Write(p []byte) (int, error) {
+	s.c.nc.SetWriteDeadline(time.Now().Add(s.c.server.writeTimeout()))
+	n, err := s.c.nc.Write(p)
+	s.c.tally.out += int64(n)
+	return n, err
+}
