@@ -1,0 +1,59 @@
+// Package auth turns credentials into an account, or refuses, at an even pace.
+package auth
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+
+	"postern/pkg/store"
+)
+
+var (
+	// ErrDenied is returned for wrong credentials, an unknown user and a disabled account alike.
+	ErrDenied = errors.New("wrong name or password")
+	// ErrThrottled is returned when a peer or a user has failed too often of late.
+	ErrThrottled = errors.New("too many failures, try later")
+	// ErrMechanism is returned for a SASL mechanism that is not offered.
+	ErrMechanism = errors.New("mechanism not offered")
+	// ErrCancelled is returned when the client ended an exchange, or answered what cannot be read.
+	ErrCancelled = errors.New("authentication exchange cancelled")
+)
+
+// Peer is who is at the other end of a connection.
+type Peer struct {
+	Addr     netip.Addr
+	TLS      bool
+	Protocol string // "imap", "pop3"
+}
+
+// Authenticator decides who is at the other end. It is safe for concurrent use. A store that cannot be reached gives
+// store.ErrUnavailable, never ErrDenied.
+type Authenticator interface {
+	// Mechanisms lists the SASL mechanisms offered to this peer.
+	Mechanisms(p Peer) []string
+	// Login checks a name and password. A refusal comes after a delay.
+	Login(ctx context.Context, p Peer, user, password string) (Identity, error)
+	// Exchange runs one SASL exchange. initial is nil when the client sent no initial response (an empty one is not nil).
+	// ask sends a challenge and returns the answer; the protocol supplies only that, with its base64.
+	Exchange(ctx context.Context, p Peer, mech string, initial []byte, ask func([]byte) ([]byte, error)) (Identity, error)
+}
+
+// Identity is a user who has proved who they are.
+type Identity struct {
+	Account store.AccountID
+	User    string // the account's address
+}
+
+// Directory is where credentials are kept; store/postgres implements it.
+type Directory interface {
+	// Credential returns what is known of a user (any spelling of the address), or store.ErrNotFound.
+	Credential(ctx context.Context, user string) (Credential, error)
+}
+
+// Credential is what a Directory knows of a user.
+type Credential struct {
+	Identity
+	Secret   string // a password hash in PHC form; empty means no password works
+	Disabled bool
+}

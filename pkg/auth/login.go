@@ -1,0 +1,330 @@
+package auth
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	mathrand "math/rand/v2"
+	"net/netip"
+	"runtime"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"go.uber.org/zap"
+
+	"postern/pkg/store"
+)
+
+const (
+	maxUser     = 320  // octets: the longest address there is (RFC 5321 §4.5.3.1)
+	maxPassword = 1024 // octets; nobody types more, and hashing is not free
+)
+
+// Options says how to check credentials. Only Directory is required; what is zero takes its default.
+type Options struct {
+	Directory Directory
+	Log       *zap.Logger // one line for each login, accepted or refused; nil means none
+
+	Hashes    int           // password hashes computed at once, about 19 MiB each; default: one a processor
+	CacheTTL  time.Duration // how long a verified login is remembered; default 1 h, negative: not at all
+	CacheSize int           // verified logins remembered; default 10,000
+
+	Delay    time.Duration // after the first failure, growing with each; default 500 ms
+	MaxDelay time.Duration // default 5 s
+	Throttle Throttle
+
+	Plaintext bool // let passwords through without TLS too, where something in front of us provides it
+
+	// For tests: the clock, waiting (which must end with ctx), and a number in [0, 1) that spreads delays.
+	Now    func() time.Time
+	Sleep  func(ctx context.Context, d time.Duration) error
+	Jitter func() float64
+}
+
+// Auth is the Authenticator over a Directory. It is safe for concurrent use.
+type Auth struct {
+	opt      Options
+	key      [32]byte                                    // of this process; see digest
+	hashing  chan struct{}                               // holds a token for each hash being computed
+	verified *recent[digest, struct{}]                   // see cacheKey
+	throttle *throttle                                   //
+	verify   func(password, secret string) (bool, error) // checkHash; tests count its calls
+}
+
+var _ Authenticator = (*Auth)(nil)
+
+// New returns an Authenticator that has seen nothing yet: what it remembers is in memory only.
+func New(opt Options) *Auth {
+	opt = opt.withDefaults()
+	a := &Auth{
+		opt:      opt,
+		hashing:  make(chan struct{}, opt.Hashes),
+		verified: newRecent[digest, struct{}](opt.CacheSize, opt.CacheTTL, opt.Now),
+		throttle: newThrottle(opt.Throttle, opt.Now),
+		verify:   checkHash,
+	}
+	rand.Read(a.key[:]) //nolint:errcheck // it ends the program rather than fail
+	return a
+}
+
+func (o Options) withDefaults() Options {
+	o.Hashes = orElse(o.Hashes, runtime.GOMAXPROCS(0))
+	o.CacheTTL = orElse(o.CacheTTL, time.Hour)
+	o.CacheSize = orElse(o.CacheSize, 10_000)
+	o.Delay = orElse(o.Delay, 500*time.Millisecond)
+	o.MaxDelay = orElse(o.MaxDelay, 5*time.Second)
+	if o.Log == nil {
+		o.Log = zap.NewNop()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Sleep == nil {
+		o.Sleep = sleep
+	}
+	if o.Jitter == nil {
+		o.Jitter = mathrand.Float64
+	}
+	return o
+}
+
+func orElse[T comparable](v, otherwise T) T {
+	var zero T
+	if v == zero {
+		return otherwise
+	}
+	return v
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
+// attempt is one try to log in: what the client said, and what has been found out about it.
+type attempt struct {
+	peer     Peer
+	mech     string // "LOGIN" for the command of that name and for USER and PASS too
+	authz    string // the identity to act as, "" or the user's own
+	user     string
+	password string // normalised
+
+	cred  Credential // of the user, or a stand-in
+	known bool       // whether there is such a user
+	keys  keys       // what failures are counted by
+	print digest     // of user and password: the same wrong password again is not another failure
+}
+
+// Login implements Authenticator.
+func (a *Auth) Login(ctx context.Context, p Peer, user, password string) (Identity, error) {
+	return a.login(ctx, &attempt{peer: p, mech: "LOGIN", user: user, password: password})
+}
+
+// login is every password's way in: it reads as the list of what must hold.
+func (a *Auth) login(ctx context.Context, t *attempt) (Identity, error) {
+	if !t.peer.TLS && !a.opt.Plaintext {
+		return Identity{}, ErrMechanism
+	}
+	fault := t.normalise()
+	if fault == "" {
+		if err := a.lookUp(ctx, t); err != nil {
+			return Identity{}, err
+		}
+	}
+	a.identify(t)
+	refused, err := a.judge(ctx, t, fault)
+	switch {
+	case err != nil:
+		return Identity{}, err
+	case refused.as != nil:
+		return Identity{}, a.refuse(ctx, t, refused)
+	}
+	a.throttle.succeeded(t.keys)
+	a.audit(t).Info("login")
+	return t.cred.Identity, nil
+}
+
+// refusal is what the client is told, and why, which only the operator is. The zero value is none.
+type refusal struct {
+	as  error
+	why string
+}
+
+// judge says whether the attempt is refused; an error means that it could not be judged. What needs a hash waits for
+// its turn before anything is decided: so a hundred attempts at once are judged nearly one after another, and each sees
+// the failures of those before.
+func (a *Auth) judge(ctx context.Context, t *attempt, fault string) (refusal, error) {
+	if !a.isCached(t) {
+		select {
+		case a.hashing <- struct{}{}:
+			defer func() { <-a.hashing }()
+		case <-ctx.Done():
+			return refusal{}, fmt.Errorf("%w: wait to check a password: %w", store.ErrUnavailable, ctx.Err())
+		}
+	}
+	if why := a.throttle.verdict(t.keys, a.isCached(t)); why != "" {
+		return refusal{ErrThrottled, why}, nil
+	}
+	if fault == "" {
+		var err error
+		if fault, err = a.prove(t); err != nil {
+			return refusal{}, err
+		}
+	}
+	if fault != "" {
+		a.throttle.failed(t.keys, t.print)
+		return refusal{ErrDenied, fault}, nil
+	}
+	return refusal{}, nil
+}
+
+// normalise makes the name and password comparable and says what is wrong with them, if anything.
+func (t *attempt) normalise() (fault string) {
+	if len(t.user) > maxUser || len(t.password) > maxPassword || len(t.authz) > maxUser {
+		t.user = t.user[:min(len(t.user), maxUser)] // it is going to be logged
+		return "name or password too long"
+	}
+	if t.user == "" || !isText(t.user) || !isText(t.authz) {
+		return "name is not text"
+	}
+	password, err := normalise(t.password)
+	if err != nil {
+		return err.Error()
+	}
+	t.password = password
+	if t.authz != "" && !strings.EqualFold(t.authz, t.user) { // RFC 4616 §2: nobody may act for another here
+		return "authorization identity is another's"
+	}
+	return ""
+}
+
+func isText(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
+
+// lookUp fills in what the directory knows. For a user it does not know, it fills in one who cannot log in but costs
+// as much to check.
+func (a *Auth) lookUp(ctx context.Context, t *attempt) error {
+	cred, err := a.opt.Directory.Credential(ctx, t.user)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return nil
+	case err != nil:
+		return unavailable(ctx, fmt.Errorf("look up the user: %w", err))
+	}
+	t.cred, t.known = cred, true
+	return nil
+}
+
+// unavailable marks an error that came of waiting too long.
+func unavailable(ctx context.Context, err error) error {
+	if ctx.Err() != nil && !errors.Is(err, store.ErrUnavailable) {
+		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+	}
+	return err
+}
+
+// identify works out by what the attempt is counted, once the user's own spelling of the name is known.
+func (a *Auth) identify(t *attempt) {
+	name := t.cred.User
+	if !t.known {
+		name = strings.ToLower(t.user)
+	}
+	prefix := prefixOf(t.peer.Addr)
+	t.keys = keys{
+		address: prefix,
+		user:    a.digest("user", name),
+		pair:    a.digest("pair", name, prefix.String()),
+	}
+	t.print = a.digest("attempt", name, t.password)
+}
+
+// prove checks the password, exactly once for every attempt that gets here and is not remembered, whether or not there
+// is such a user: how long it takes must not tell.
+func (a *Auth) prove(t *attempt) (fault string, err error) {
+	if a.isCached(t) { // perhaps since a moment ago: a client opens several connections at once
+		return "", nil
+	}
+	secret := t.cred.Secret
+	if secret == "" {
+		secret = decoy
+	}
+	ok, err := a.verify(t.password, secret)
+	switch {
+	case errors.Is(err, errSecret):
+		a.audit(t).Error("stored password cannot be used", zap.Error(err))
+		return "stored password cannot be used", nil
+	case err != nil:
+		return "", fmt.Errorf("check a password: %w", err)
+	case !t.known:
+		return "unknown user", nil
+	case t.cred.Disabled:
+		return "account disabled", nil
+	case t.cred.Secret == "":
+		return "account has no password", nil
+	case !ok:
+		return "wrong password", nil
+	}
+	a.verified.put(a.cacheKey(t), struct{}{})
+	return "", nil
+}
+
+// refuse makes the client wait, longer each time, and leaves one line for the operator.
+func (a *Auth) refuse(ctx context.Context, t *attempt, r refusal) error {
+	failures := a.throttle.failures(t.keys)
+	a.audit(t).Warn("login refused", zap.String("reason", r.why), zap.Int("failures", failures))
+	if cut := a.opt.Sleep(ctx, a.delay(failures)); cut != nil {
+		return fmt.Errorf("%w: %w", r.as, cut)
+	}
+	return r.as
+}
+
+// delay grows by half with each failure, spread by a quarter to either side so that it tells nothing by itself.
+func (a *Auth) delay(failures int) time.Duration {
+	d := float64(a.opt.Delay)
+	for i := 1; i < failures && d < float64(a.opt.MaxDelay); i++ {
+		d *= 1.5
+	}
+	return time.Duration(min(d, float64(a.opt.MaxDelay)) * (0.75 + a.opt.Jitter()/2))
+}
+
+func (a *Auth) audit(t *attempt) *zap.Logger {
+	return a.opt.Log.With(zap.String("user", t.user), zap.Stringer("remote", t.peer.Addr),
+		zap.String("proto", t.peer.Protocol), zap.String("mechanism", t.mech))
+}
+
+// digest stands for something that must not be kept, or is too long to be. It means nothing outside this process.
+type digest [sha256.Size]byte
+
+func (a *Auth) digest(parts ...string) (d digest) {
+	mac := hmac.New(sha256.New, a.key[:])
+	for _, p := range parts {
+		mac.Write(binary.BigEndian.AppendUint64(nil, uint64(len(p)))) // so that "ab","c" is not "a","bc"
+		mac.Write([]byte(p))
+	}
+	mac.Sum(d[:0])
+	return d
+}
+
+// prefixOf is what is counted as one address: a /64 is one customer's.
+func prefixOf(addr netip.Addr) netip.Prefix {
+	addr = addr.Unmap().WithZone("")
+	bits := addr.BitLen()
+	if addr.Is6() {
+		bits = 64
+	}
+	p, err := addr.Prefix(bits)
+	if err != nil {
+		return netip.Prefix{} // no address: a socket of this machine
+	}
+	return p
+}

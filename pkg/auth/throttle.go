@@ -1,0 +1,173 @@
+package auth
+
+import (
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	maxCounters = 100_000             // of each kind: some 40 MB when all are full
+	knownFor    = 30 * 24 * time.Hour // a device that was here within a month is the owner's
+	trickle     = 30 * time.Second    // between strangers let through to a user under attack
+)
+
+// Throttle says how many different wrong passwords are too many. The zero value takes the defaults.
+type Throttle struct {
+	User    int            // by one user, or by one user from one address; default 10
+	Address int            // from one address (IPv6: one /64), whoever they were for; default 20
+	Window  time.Duration  // a failure is forgotten this long after the last new one; default 15 min
+	Trusted []netip.Prefix // proxies and the like: many users share one, so they are not counted by address
+}
+
+// keys is what an attempt is counted by.
+type keys struct {
+	address netip.Prefix
+	user    digest
+	pair    digest // both: this user from this address
+}
+
+// throttle counts failures. What it must do is told apart by who comes:
+//
+//   - One wrong password is one failure however often it is repeated: a forgotten telephone does not lock anybody out.
+//   - From an address where the user has logged in before, only this user's failures from there count, and the password
+//     that was right there passes in any case. So nobody locks out the owner from elsewhere, nor a neighbour behind the
+//     same address.
+//   - A stranger is held to the failures of the address and to those of the user. When a user is under attack from
+//     many addresses, a stranger that has not failed yet is let through now and then: it may be the owner, travelling.
+//
+// It is safe for concurrent use.
+type throttle struct {
+	opt   Throttle
+	now   func() time.Time
+	known *recent[digest, struct{}] // pairs that have succeeded
+
+	mu      sync.Mutex
+	address *recent[netip.Prefix, *counter] // the counters are guarded by mu
+	user    *recent[digest, *counter]
+	pair    *recent[digest, *counter]
+}
+
+// counter holds the different wrong passwords of late, at most as many as are too many.
+type counter struct {
+	prints map[digest]struct{}
+	next   time.Time // when the next stranger may pass; of a user's counter
+}
+
+func newThrottle(opt Throttle, now func() time.Time) *throttle {
+	opt.User = orElse(opt.User, 10)
+	opt.Address = orElse(opt.Address, 20)
+	opt.Window = orElse(opt.Window, 15*time.Minute)
+	return &throttle{
+		opt:     opt,
+		now:     now,
+		known:   newRecent[digest, struct{}](maxCounters, knownFor, now),
+		address: newRecent[netip.Prefix, *counter](maxCounters, opt.Window, now),
+		user:    newRecent[digest, *counter](maxCounters, opt.Window, now),
+		pair:    newRecent[digest, *counter](maxCounters, opt.Window, now),
+	}
+}
+
+// verdict lets an attempt through, or says why not. proven means that the password is one that has been verified of
+// late.
+func (t *throttle) verdict(k keys, proven bool) (why string) {
+	_, known := t.known.get(k.pair)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case known && proven:
+		return ""
+	case known && size(t.pair, k.pair) >= t.opt.User:
+		return "too many wrong passwords for this user from this address"
+	case known:
+		return ""
+	case !t.trusts(k.address) && size(t.address, k.address) >= t.opt.Address:
+		return "too many wrong passwords from this address"
+	case size(t.user, k.user) >= t.opt.User && !t.mayTry(k):
+		return "too many wrong passwords for this user"
+	}
+	return ""
+}
+
+// failed counts a wrong password.
+func (t *throttle) failed(k keys, print digest) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	count(t.address, k.address, print, t.opt.Address)
+	count(t.pair, k.pair, print, t.opt.User)
+	if c := count(t.user, k.user, print, t.opt.User); len(c.prints) == t.opt.User && c.next.IsZero() {
+		c.next = t.now().Add(trickle)
+	}
+}
+
+// mayTry lets a stranger through that has not failed with this user, if none has been of late. It needs mu.
+func (t *throttle) mayTry(k keys) bool {
+	c, ok := t.user.get(k.user)
+	if !ok || size(t.pair, k.pair) > 0 || t.now().Before(c.next) {
+		return false
+	}
+	c.next = t.now().Add(trickle)
+	return true
+}
+
+func (t *throttle) trusts(p netip.Prefix) bool {
+	return !p.IsValid() || slices.ContainsFunc(t.opt.Trusted, func(trusted netip.Prefix) bool { return trusted.Contains(p.Addr()) })
+}
+
+// succeeded remembers the pair and forgives what it took to get there: a mistyped password before the right one.
+func (t *throttle) succeeded(k keys) {
+	t.known.put(k.pair, struct{}{})
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c, ok := t.pair.get(k.pair)
+	if !ok {
+		return
+	}
+	for print := range c.prints {
+		discount(t.address, k.address, print)
+		discount(t.user, k.user, print)
+	}
+	t.pair.forget(k.pair)
+}
+
+// failures is how many there have been of late where the attempt comes from; the delay grows with it.
+func (t *throttle) failures(k keys) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.trusts(k.address) {
+		return size(t.pair, k.pair)
+	}
+	return size(t.address, k.address)
+}
+
+// count adds a failure, and with it prolongs the time of the counter if it is a new one.
+func count[K comparable](in *recent[K, *counter], key K, print digest, most int) *counter {
+	c, ok := in.get(key)
+	if !ok {
+		c = &counter{prints: make(map[digest]struct{})}
+	}
+	if _, again := c.prints[print]; !again && len(c.prints) < most {
+		c.prints[print] = struct{}{}
+		in.put(key, c)
+	}
+	return c
+}
+
+func discount[K comparable](in *recent[K, *counter], key K, print digest) {
+	c, ok := in.get(key)
+	if !ok {
+		return
+	}
+	if delete(c.prints, print); len(c.prints) == 0 {
+		in.forget(key)
+	}
+}
+
+func size[K comparable](in *recent[K, *counter], key K) int {
+	c, ok := in.get(key)
+	if !ok {
+		return 0
+	}
+	return len(c.prints)
+}
