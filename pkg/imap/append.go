@@ -1,0 +1,77 @@
+// APPEND (RFC 3501 §6.3.11; UIDPLUS, RFC 4315; BINARY, RFC 3516 §4.4).
+
+package imap
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"postern/pkg/imap/wire"
+	"postern/pkg/message"
+	"postern/pkg/store"
+
+	"github.com/emersion/go-imap/v2"
+)
+
+type appendRequest struct {
+	mailbox  string
+	flags    []imap.Flag
+	received time.Time // zero means now
+	literal  *wire.Literal
+	d        *wire.Decoder // what follows the literal is still to be read
+}
+
+// parseAppend reads as far as the literal: the one command that needs its decoder while it runs, because it streams.
+func parseAppend(d *wire.Decoder, _ flags) (appendRequest, error) {
+	r := appendRequest{d: d}
+	r.mailbox = d.SP().Mailbox()
+	d.SP()
+	if d.Peek() == '(' {
+		r.flags = d.Flags()
+		d.SP()
+	}
+	if d.Peek() == '"' {
+		r.received = d.DateTime()
+		d.SP()
+	}
+	r.literal = d.Literal()
+	return r, d.Err()
+}
+
+func (c *conn) append(ctx context.Context, r appendRequest) error {
+	box, err := c.account.Mailbox(ctx, r.mailbox)
+	if err != nil {
+		return tryCreate(err) // before a client that waits sends the message
+	}
+	if r.literal.Size == 0 {
+		return refusal{code: "CANNOT", text: "A message cannot be empty."}
+	}
+	spooled, err := c.spool(r)
+	if err != nil {
+		return err
+	}
+	defer spooled.Close()
+	draft := &store.Draft{Spooled: spooled, Flags: r.flags, Received: or(r.received, time.Now())}
+	uids, err := c.account.Append(ctx, box.ID, draft)
+	if err != nil {
+		return tryCreate(err)
+	}
+	c.answer(fmt.Sprintf("APPENDUID %d %d", box.UIDValidity, uids[0]), "Appended.")
+	return nil
+}
+
+// spool reads the literal, and the end of the command.
+func (c *conn) spool(r appendRequest) (*message.Spooled, error) {
+	o := c.srv.Spool
+	o.Limit = c.srv.maxMessage()
+	spooled, err := message.Spool(r.literal, o)
+	if err != nil {
+		return nil, fmt.Errorf("spool a message: %w", err)
+	}
+	if err := r.d.End(); err != nil {
+		_ = spooled.Close() // the error that counts is the client's
+		return nil, err
+	}
+	return spooled, nil
+}

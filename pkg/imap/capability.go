@@ -1,0 +1,133 @@
+package imap
+
+import (
+	"context"
+	"strconv"
+	"strings"
+
+	"postern/pkg/imap/wire"
+
+	"github.com/emersion/go-imap/v2"
+)
+
+// Capability is a row of the list of what is offered.
+type Capability struct {
+	Name imap.Cap
+	RFC  string
+	in   states
+}
+
+// offers is what is offered in which states, in the order in which it is told. Mechanisms of authentication and what has a
+// value follow, see capabilities.
+var offers = []Capability{
+	{imap.CapIMAP4rev1, "RFC 3501", anyState},
+	{imap.CapLiteralMinus, "RFC 7888", notAuthenticated},
+	{imap.CapLiteralPlus, "RFC 7888", loggedIn},
+	{imap.CapSASLIR, "RFC 4959", notAuthenticated},
+	{imap.CapID, "RFC 2971", anyState},
+	{imap.CapEnable, "RFC 5161", anyState},
+	{imap.CapIdle, "RFC 2177", loggedIn},
+	{imap.CapUnselect, "RFC 3691", loggedIn},
+	{imap.CapUIDPlus, "RFC 4315", loggedIn},
+	{imap.CapMove, "RFC 6851", loggedIn},
+	{imap.CapNamespace, "RFC 2342", loggedIn},
+	{imap.CapChildren, "RFC 3348", loggedIn},
+	{imap.CapSpecialUse, "RFC 6154", loggedIn},
+	{imap.CapCreateSpecialUse, "RFC 6154", loggedIn},
+	{imap.CapESearch, "RFC 4731", loggedIn},
+	{imap.CapStatusSize, "RFC 8438", loggedIn},
+	{imap.CapBinary, "RFC 3516", loggedIn},
+	{imap.CapCondStore, "RFC 7162", loggedIn},
+	{imap.CapQResync, "RFC 7162", loggedIn},
+	{imap.CapAppendLimit, "RFC 7889", loggedIn},
+}
+
+// Capabilities lists what is offered before or after login, without mechanisms of authentication.
+func Capabilities() []Capability { return append([]Capability(nil), offers...) }
+
+// capabilities is the CAPABILITY response, and response code, in this state (RFC 3501 §7.2.1).
+func (c *conn) capabilities() string {
+	words := []string{"CAPABILITY"}
+	for _, o := range offers {
+		switch {
+		case o.in&c.state == 0:
+		case o.Name == imap.CapAppendLimit:
+			words = append(words, "APPENDLIMIT="+strconv.FormatInt(c.srv.maxMessage(), 10))
+		default:
+			words = append(words, string(o.Name))
+		}
+	}
+	if c.state != notAuthenticated {
+		return strings.Join(words, " ")
+	}
+	for _, m := range c.srv.Auth.Mechanisms(c.peer) {
+		words = append(words, string(imap.AuthCap(m)))
+	}
+	if !c.mayLogin() {
+		words = append(words, string(imap.CapLoginDisabled)) // RFC 3501 §6.2.3
+	}
+	return strings.Join(words, " ")
+}
+
+func (c *conn) capability(context.Context, nothing) error {
+	c.enc.Atom("* ").Atom(c.capabilities()).CRLF()
+	return nil
+}
+
+// ENABLE (RFC 5161).
+
+// enableable are the extensions that change what a client hears.
+var enableable = []imap.Cap{imap.CapCondStore, imap.CapQResync}
+
+// maxEnable is how many names ENABLE takes.
+const maxEnable = 100
+
+func parseEnable(d *wire.Decoder, _ flags) ([]imap.Cap, error) {
+	var caps []imap.Cap
+	for d.TrySP() {
+		if caps = append(caps, imap.Cap(d.Keyword())); len(caps) > maxEnable {
+			d.Fail("at most %d capabilities", maxEnable)
+		}
+	}
+	if len(caps) == 0 {
+		d.Fail("a capability")
+	}
+	return caps, d.End()
+}
+
+// enableAll answers with what it has switched on; names it does not know are ignored (RFC 5161 §3.1).
+func (c *conn) enableAll(_ context.Context, caps []imap.Cap) error {
+	before := make(map[imap.Cap]bool, len(enableable))
+	for _, k := range enableable {
+		before[k] = c.has(k)
+	}
+	for _, want := range caps {
+		for _, k := range enableable {
+			if want == k {
+				c.enable(k)
+			}
+		}
+	}
+	c.enc.Atom("* ENABLED")
+	for _, k := range enableable {
+		if c.has(k) && !before[k] {
+			c.enc.SP().Atom(string(k))
+		}
+	}
+	c.enc.CRLF()
+	return nil
+}
+
+// enable switches an extension on for the rest of the session. QRESYNC brings CONDSTORE with it (RFC 7162 §3.2.3).
+func (c *conn) enable(k imap.Cap) {
+	if c.enabled == nil {
+		c.enabled = make(map[imap.Cap]bool)
+	}
+	c.enabled[k] = true
+	if k == imap.CapQResync {
+		c.enabled[imap.CapCondStore] = true
+	}
+}
+
+// has reports whether an extension has been enabled, by ENABLE or by a command that implies it.
+func (c *conn) has(k imap.Cap) bool { return c.enabled[k] }

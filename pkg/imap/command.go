@@ -1,0 +1,118 @@
+package imap
+
+import (
+	"context"
+
+	"postern/pkg/imap/wire"
+)
+
+// states is a set of the states a connection can be in (RFC 3501 §3).
+type states uint8
+
+const (
+	notAuthenticated states = 1 << iota
+	authenticated           // and no mailbox selected
+	inSelected
+
+	loggedIn = authenticated | inSelected
+	anyState = notAuthenticated | loggedIn
+)
+
+// flags says what dispatch must know of a command.
+type flags uint8
+
+const (
+	byUID          flags = 1 << iota // its set holds UIDs, and so do its replies
+	usesSeqs                         // it takes or returns message numbers
+	mayExpunge                       // EXPUNGE may be announced before its tagged reply (rule 3)
+	alwaysSync                       // it is there to ask for news: sync skips nothing
+	changesMailbox                   // no sync: there is no mailbox any more, or a fresh one
+	streams                          // it takes as long as its client does; no deadline
+)
+
+func (fl flags) has(f flags) bool { return fl&f != 0 }
+
+// command is a row of the table.
+type command struct {
+	name  string
+	in    states
+	flags flags
+	// parse reads the arguments and returns what is to be done.
+	parse func(*conn) (func(context.Context) error, error)
+}
+
+// commands is the table of contents of this package.
+var commands = table(
+	define("CAPABILITY", anyState, 0, parseNothing, (*conn).capability),
+	define("NOOP", anyState, mayExpunge|alwaysSync, parseNothing, (*conn).noop),
+	define("LOGOUT", anyState, changesMailbox, parseNothing, (*conn).logout),
+	define("ID", anyState, 0, parseID, (*conn).identify),
+
+	define("LOGIN", notAuthenticated, 0, parseLogin, (*conn).login),
+	define("AUTHENTICATE", notAuthenticated, streams, parseAuthenticate, (*conn).authenticate),
+
+	define("ENABLE", loggedIn, 0, parseEnable, (*conn).enableAll),
+	define("NAMESPACE", loggedIn, mayExpunge, parseNothing, (*conn).namespace),
+	define("LIST", loggedIn, mayExpunge, parseList, (*conn).list),
+	define("LSUB", loggedIn, mayExpunge, parseLsub, (*conn).lsub),
+	define("STATUS", loggedIn, mayExpunge, parseStatus, (*conn).status),
+	define("CREATE", loggedIn, mayExpunge, parseCreate, (*conn).create),
+	define("DELETE", loggedIn, mayExpunge, parseMailbox, (*conn).deleteMailbox),
+	define("RENAME", loggedIn, mayExpunge, parseRename, (*conn).rename),
+	define("SUBSCRIBE", loggedIn, mayExpunge, parseMailbox, (*conn).subscribe),
+	define("UNSUBSCRIBE", loggedIn, mayExpunge, parseMailbox, (*conn).unsubscribe),
+	define("APPEND", loggedIn, mayExpunge|streams, parseAppend, (*conn).append),
+	define("IDLE", loggedIn, mayExpunge|streams, parseNothing, (*conn).idle),
+
+	define("SELECT", loggedIn, changesMailbox, parseSelect, (*conn).selectMailbox),
+	define("EXAMINE", loggedIn, changesMailbox, parseExamine, (*conn).selectMailbox),
+	define("CHECK", inSelected, mayExpunge|alwaysSync, parseNothing, (*conn).noop),
+	define("CLOSE", inSelected, changesMailbox, parseNothing, (*conn).closeMailbox),
+	define("UNSELECT", inSelected, changesMailbox, parseNothing, (*conn).unselect),
+
+	define("FETCH", inSelected, usesSeqs|streams, parseFetch, (*conn).fetch),
+	define("UID FETCH", inSelected, byUID|mayExpunge|streams, parseFetch, (*conn).fetch),
+	define("STORE", inSelected, usesSeqs, parseStore, (*conn).storeFlags),
+	define("UID STORE", inSelected, byUID|mayExpunge, parseStore, (*conn).storeFlags),
+	define("SEARCH", inSelected, usesSeqs, parseSearch, (*conn).search),
+	define("UID SEARCH", inSelected, byUID|mayExpunge, parseSearch, (*conn).search),
+	define("COPY", inSelected, usesSeqs|mayExpunge, parseCopy, (*conn).copy),
+	define("UID COPY", inSelected, byUID|mayExpunge, parseCopy, (*conn).copy),
+	define("MOVE", inSelected, usesSeqs|mayExpunge, parseCopy, (*conn).move),
+	define("UID MOVE", inSelected, byUID|mayExpunge, parseCopy, (*conn).move),
+	define("EXPUNGE", inSelected, mayExpunge, parseExpunge, (*conn).expunge),
+	define("UID EXPUNGE", inSelected, byUID|mayExpunge, parseExpunge, (*conn).expunge),
+)
+
+func table(rows ...command) map[string]*command {
+	m := make(map[string]*command, len(rows))
+	for i := range rows {
+		m[rows[i].name] = &rows[i]
+	}
+	return m
+}
+
+// define ties a command's grammar to what it does. R is the request one produces and the other takes. A parser consumes
+// the whole command, its CRLF included; only APPEND's stops at the literal.
+func define[R any](name string, in states, fl flags, parse func(*wire.Decoder, flags) (R, error),
+	run func(*conn, context.Context, R) error,
+) command {
+	return command{name: name, in: in, flags: fl, parse: func(c *conn) (func(context.Context) error, error) {
+		r, err := parse(c.dec, fl)
+		if err != nil {
+			return nil, err
+		}
+		return func(ctx context.Context) error { return run(c, ctx, r) }, nil
+	}}
+}
+
+// nothing is the request of a command without arguments.
+type nothing struct{}
+
+func parseNothing(d *wire.Decoder, _ flags) (nothing, error) { return nothing{}, d.End() }
+
+// parseMailbox is the grammar of commands whose only argument is a mailbox.
+func parseMailbox(d *wire.Decoder, _ flags) (string, error) {
+	name := d.SP().Mailbox()
+	return name, d.End()
+}

@@ -1,0 +1,373 @@
+package imap
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"postern/pkg/auth"
+	"postern/pkg/imap/wire"
+	"postern/pkg/store"
+
+	"github.com/emersion/go-imap/v2"
+	"go.uber.org/zap"
+)
+
+const (
+	maxLine         = 1 << 20  // octets of a command after login: a set of 100,000 UIDs fits
+	maxLineBefore   = 8 << 10  // and before
+	maxSkipBefore   = 16 << 20 // octets of a refused command that are skipped before login
+	maxBad          = 20       // commands in a row that are BAD, before login
+	maxFailures     = 5        // failed logins
+	handshakePeriod = 30 * time.Second
+)
+
+// conn is one connection. It belongs to one goroutine (rule 1), stream.stop excepted.
+type conn struct {
+	srv     *Server
+	id      string // in logs, and in the store's records
+	stream  *stream
+	in      *bufio.Reader
+	dec     *wire.Decoder
+	enc     *wire.Encoder
+	log     *zap.Logger
+	started time.Time
+
+	state    states
+	peer     auth.Peer
+	user     string
+	account  store.Account // after login
+	enabled  map[imap.Cap]bool
+	sel      *selected // while a mailbox is selected
+	tag      string    // of a command whose tag another command has read
+	leaving  bool      // LOGOUT has been given
+	running  string    // the tag of the running command
+	uids     bool      // which is a UID command: its responses carry UIDs (RFC 3501 §6.4.8)
+	done     reply     // and its tagged OK
+	commands int
+	bad      int // in a row
+	failures int // of login
+}
+
+func newConn(s *Server, nc net.Conn) *conn {
+	c := &conn{
+		srv:     s,
+		id:      s.nextID(),
+		started: time.Now(),
+		state:   notAuthenticated,
+		peer:    peerOf(nc),
+	}
+	c.stream = &stream{net: nc, stall: or(s.StallTimeout, DefaultStallTimeout)}
+	c.stream.limit = c.started.Add(or(s.LoginTimeout, DefaultLoginTimeout))
+	c.in = bufio.NewReaderSize(c.stream, readBuffer)
+	c.enc = wire.NewEncoder(nil)
+	c.dec = wire.NewDecoder(c.in, wire.DecoderOptions{Continue: c.continuation})
+	c.log = s.log().With(zap.String("proto", "imap"), zap.String("conn", c.id), zap.Stringer("remote", nc.RemoteAddr()))
+	return c
+}
+
+func peerOf(nc net.Conn) auth.Peer {
+	p := auth.Peer{Protocol: "imap"}
+	if at, err := netip.ParseAddrPort(nc.RemoteAddr().String()); err == nil {
+		p.Addr = at.Addr().Unmap()
+	}
+	_, p.TLS = nc.(interface{ ConnectionState() tls.ConnectionState })
+	return p
+}
+
+// actor says who does things in this session.
+func (c *conn) actor() store.Actor { return store.Actor{Session: c.id, Protocol: "imap"} }
+
+// serve is the life of a connection.
+func (c *conn) serve(ctx context.Context) {
+	c.srv.Metrics.opened()
+	reason := "panic"
+	defer func() {
+		if r := recover(); r != nil {
+			c.log.Error("panic", zap.Any("cause", r), zap.ByteString("stack", debug.Stack()))
+			c.bye("Internal error; it has been logged.")
+		}
+		c.close(reason)
+	}()
+	reason = c.part(c.talk(ctx))
+}
+
+// close lets go of everything and writes the one log line of a session that has ended.
+func (c *conn) close(reason string) {
+	c.deselect()
+	if c.account != nil {
+		c.srv.dismiss(c.account.ID(), c.peer.Addr)
+	}
+	_ = c.stream.release()   // if it could not be sent, the reason says why
+	_ = c.stream.net.Close() // nor is there anyone to tell of this
+	c.srv.Metrics.closed(c.stream.in, c.stream.out)
+	c.log.Info("session ended", zap.String("reason", reason), zap.Int("commands", c.commands),
+		zap.Int64("in", c.stream.in), zap.Int64("out", c.stream.out), zap.Duration("duration", time.Since(c.started)))
+}
+
+// talk runs commands until there is a reason to stop.
+func (c *conn) talk(ctx context.Context) error {
+	if err := c.handshake(ctx); err != nil {
+		return err
+	}
+	c.acquire()
+	c.untagged("OK", c.capabilities(), strings.TrimSpace(c.srv.Hostname+" Postern ready."))
+	for {
+		if err := c.command(ctx); err != nil {
+			return err
+		}
+		if err := c.enc.Err(); err != nil {
+			return err
+		}
+	}
+}
+
+// handshake does that of TLS now, under its own deadline, so that the greeting's write need not.
+func (c *conn) handshake(ctx context.Context) error {
+	t, ok := c.stream.net.(interface{ HandshakeContext(context.Context) error })
+	if !ok {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, handshakePeriod)
+	defer cancel()
+	if err := t.HandshakeContext(ctx); err != nil {
+		return fmt.Errorf("%w: %w", errHandshake, err)
+	}
+	return nil
+}
+
+var (
+	errHandshake = errors.New("TLS handshake failed")
+	errLogout    = errors.New("logout")
+)
+
+// part says goodbye to a client as the cause demands, and puts the cause in words for the log.
+func (c *conn) part(err error) string {
+	var bye *farewell
+	var limit *wire.LimitError
+	switch {
+	case errors.Is(err, errLogout):
+		return "logout"
+	case errors.As(err, &bye):
+		c.bye(bye.text)
+		return bye.reason
+	case errors.Is(err, errStopping):
+		c.bye("The server is shutting down.")
+		return "shutdown"
+	case errors.Is(err, errHandshake):
+		return err.Error()
+	case errors.Is(err, os.ErrDeadlineExceeded) && c.enc.Err() == nil:
+		c.bye("Autologout; idle for too long.")
+		return "timeout"
+	case errors.As(err, &limit):
+		c.bye("Too much.")
+		return "flood"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
+		return "closed"
+	}
+	return err.Error()
+}
+
+// bye tells the client that the connection ends.
+func (c *conn) bye(text string) {
+	c.acquire()
+	c.untagged("BYE", "", text)
+}
+
+// acquire makes the encoder ready to write.
+func (c *conn) acquire() { c.enc.Reset(c.stream.acquire()) }
+
+// release sends what has been written and gives the buffer back: the session is about to wait.
+func (c *conn) release() error {
+	c.enc.Reset(nil)
+	return c.stream.release()
+}
+
+// command reads a command and runs it. An error ends the session.
+func (c *conn) command(ctx context.Context) error {
+	tag, err := c.readTag()
+	if err != nil {
+		return err
+	}
+	name := c.dec.SP().Keyword()
+	if name == "UID" {
+		name += " " + c.dec.SP().Keyword()
+	}
+	start := time.Now()
+	row := commands[name]
+	c.done, c.running, c.uids = reply{}, tag, row != nil && row.flags.has(byUID)
+	err = c.perform(ctx, row)
+	if ends(err) {
+		return err
+	}
+	if c.tag == "" { // else what follows is the next command's
+		if cerr := c.dec.Discard(); cerr != nil {
+			return cerr
+		}
+	}
+	err, end := c.news(ctx, row, err)
+	r := c.finish(tag, row, err)
+	c.observe(row, r, err, time.Since(start))
+	return c.after(r, end)
+}
+
+// ends reports whether err is one after which the client gets no tagged reply.
+func ends(err error) bool {
+	var bye *farewell
+	var gone *lost
+	return errors.As(err, &bye) || errors.As(err, &gone)
+}
+
+// readTag waits for a command and reads its tag. Empty lines before it are ignored (trap of clients: some send them).
+func (c *conn) readTag() (string, error) {
+	if tag := c.tag; tag != "" {
+		c.tag = ""
+		c.stream.wait(false, c.stream.stall)
+		return tag, nil
+	}
+	for {
+		c.stream.wait(true, or(c.srv.IdleTimeout, DefaultIdleTimeout))
+		c.dec.Begin(c.limits())
+		if c.in.Buffered() == 0 {
+			if err := c.release(); err != nil {
+				return "", err
+			}
+		}
+		if !c.dec.AtEnd() {
+			break
+		}
+		if err := c.dec.End(); err != nil {
+			return "", err
+		}
+	}
+	c.acquire()
+	c.stream.wait(false, c.stream.stall)
+	return c.dec.Tag(), c.ioErr()
+}
+
+// ioErr is the decoder's error if it is one of the connection.
+func (c *conn) ioErr() error {
+	err := c.dec.Err()
+	switch err.(type) {
+	case *wire.SyntaxError, *wire.LimitError:
+		return nil
+	}
+	return err
+}
+
+func (c *conn) limits() wire.Limits {
+	if c.state == notAuthenticated {
+		return wire.Limits{Line: maxLineBefore, NonSync: maxSkipBefore}
+	}
+	return wire.Limits{Line: maxLine, Literal: c.srv.maxMessage()}
+}
+
+// perform parses the command and does what it says.
+func (c *conn) perform(ctx context.Context, row *command) error {
+	switch {
+	case c.dec.Err() != nil:
+		return c.dec.Err()
+	case row == nil:
+		return badf("Unknown command.")
+	case row.in&c.state != 0:
+	case c.state == notAuthenticated:
+		return badf("Log in first.")
+	case row.in == notAuthenticated:
+		return badf("Logged in already.")
+	default:
+		return badf("Select a mailbox first.")
+	}
+	do, err := row.parse(c)
+	if err != nil {
+		return err
+	}
+	if !row.flags.has(streams) {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, or(c.srv.CommandTimeout, DefaultCommandTimeout))
+		defer cancel()
+	}
+	return do(ctx)
+}
+
+// news tells the client what else has happened, just before the tagged reply (clients get EXISTS wrong elsewhere). It
+// returns the outcome of the command, given its outcome so far: a store that does not answer fails only the commands that
+// are there to ask it, the others have done what they say. end says that the session must end after the reply.
+func (c *conn) news(ctx context.Context, row *command, err error) (outcome, end error) {
+	if row == nil || c.sel == nil || row.flags.has(changesMailbox) || err != nil && replyFor(err).status == "BAD" {
+		return err, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, or(c.srv.CommandTimeout, DefaultCommandTimeout))
+	defer cancel()
+	nerr := c.syncAfter(ctx, row.flags)
+	switch {
+	case nerr == nil:
+		return err, nil
+	case ends(nerr):
+		return err, nerr
+	case err == nil && row.flags.has(alwaysSync):
+		return nerr, nil
+	}
+	c.log.Warn("no news of the mailbox", zap.Error(nerr))
+	return err, nil
+}
+
+// finish sends the tagged reply.
+func (c *conn) finish(tag string, row *command, err error) reply {
+	r := c.done
+	switch {
+	case err != nil:
+		r = replyFor(err)
+	case r.status == "":
+		r = reply{status: "OK", text: row.name + " completed.", result: resultOK}
+	case r.modSeq && c.sel != nil:
+		r.code = fmt.Sprintf("HIGHESTMODSEQ %d", c.sel.view.Reported())
+	}
+	if tag == "" {
+		tag = "*" // there was none to be read
+	}
+	c.tagged(tag, r)
+	return r
+}
+
+// observe is the one place where commands are counted and server errors logged (rule 12).
+func (c *conn) observe(row *command, r reply, err error, took time.Duration) {
+	name := "unknown"
+	if row != nil {
+		name = row.name
+	}
+	c.commands++
+	c.srv.Metrics.ran(name, r.result, took)
+	c.log.Debug("command", zap.String("command", name), zap.String("result", string(r.result)), zap.Duration("took", took))
+	if r.result == resultError {
+		c.log.Error("command failed", zap.String("command", name), zap.String("code", r.code), zap.Error(err))
+	}
+}
+
+// after says whether the session goes on; end is what speaks against it already.
+func (c *conn) after(r reply, end error) error {
+	if c.bad++; r.result != resultBad {
+		c.bad = 0
+	}
+	switch {
+	case end != nil:
+		return end
+	case c.leaving:
+		return errLogout
+	case c.state != notAuthenticated:
+		return nil
+	case c.bad >= maxBad:
+		return &farewell{"Too many bad commands.", "bad commands"}
+	case c.failures >= maxFailures:
+		return &farewell{"Too many failed logins.", "failed logins"}
+	}
+	return nil
+}

@@ -1,0 +1,61 @@
+// CREATE (RFC 3501 §6.3.3; CREATE-SPECIAL-USE, RFC 6154 §3).
+
+package imap
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"postern/pkg/imap/wire"
+	"postern/pkg/store"
+
+	"github.com/emersion/go-imap/v2"
+)
+
+type createRequest struct {
+	mailbox string
+	use     []imap.MailboxAttr
+}
+
+// uses are the special uses a mailbox can be given. \All and \Flagged stand for views of other mailboxes, which there are
+// none of.
+var uses = []imap.MailboxAttr{
+	imap.MailboxAttrArchive, imap.MailboxAttrDrafts, imap.MailboxAttrJunk, imap.MailboxAttrSent, imap.MailboxAttrTrash,
+}
+
+// maxUses bounds the list of USE.
+const maxUses = 16
+
+func parseCreate(d *wire.Decoder, _ flags) (createRequest, error) {
+	r := createRequest{mailbox: d.SP().Mailbox()}
+	if !d.TrySP() {
+		return r, d.End()
+	}
+	if d.Expect('('); d.Keyword() != "USE" {
+		d.Fail("USE before this")
+	}
+	d.SP().List(func() {
+		r.use = append(r.use, imap.MailboxAttr(`\`+d.Expect('\\').Atom()))
+		if len(r.use) > maxUses {
+			d.Fail("at most %d uses", maxUses)
+		}
+	})
+	d.Expect(')')
+	return r, d.End()
+}
+
+func (c *conn) create(ctx context.Context, r createRequest) error {
+	var use []imap.MailboxAttr
+	for _, want := range r.use {
+		i := slices.IndexFunc(uses, func(u imap.MailboxAttr) bool { return strings.EqualFold(string(u), string(want)) })
+		if i < 0 {
+			return store.ErrUse
+		}
+		if !slices.Contains(use, uses[i]) {
+			use = append(use, uses[i])
+		}
+	}
+	_, err := c.account.Create(ctx, r.mailbox, use...)
+	return err
+}

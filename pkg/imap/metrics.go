@@ -1,0 +1,72 @@
+package imap
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Metrics is what a Server counts. A nil Metrics counts nothing.
+type Metrics struct {
+	sessions   prometheus.Gauge
+	commands   *prometheus.CounterVec   // command, result
+	seconds    *prometheus.HistogramVec // command
+	octets     *prometheus.CounterVec   // direction
+	unreadable prometheus.Counter
+}
+
+// NewMetrics makes and registers the metrics of IMAP. It panics when they are registered already.
+func NewMetrics(r prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		sessions: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "postern_imap_sessions", Help: "Open IMAP connections.",
+		}),
+		commands: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "postern_imap_commands_total", Help: "IMAP commands by name and result (ok, refused, bad, error).",
+		}, []string{"command", "result"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "postern_imap_command_seconds", Help: "How long IMAP commands took, IDLE excepted.",
+			Buckets: prometheus.ExponentialBuckets(0.0005, 4, 10),
+		}, []string{"command"}),
+		octets: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "postern_imap_octets_total", Help: "Octets of ended IMAP sessions, before encryption.",
+		}, []string{"direction"}),
+		unreadable: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "postern_imap_unreadable_messages_total", Help: "Messages that FETCH could not read from the store.",
+		}),
+	}
+	r.MustRegister(m.sessions, m.commands, m.seconds, m.octets, m.unreadable)
+	return m
+}
+
+func (m *Metrics) opened() {
+	if m != nil {
+		m.sessions.Inc()
+	}
+}
+
+func (m *Metrics) closed(in, out int64) {
+	if m != nil {
+		m.sessions.Dec()
+		m.octets.WithLabelValues("in").Add(float64(in))
+		m.octets.WithLabelValues("out").Add(float64(out))
+	}
+}
+
+// ran counts a command. name is from the table, or "unknown".
+func (m *Metrics) ran(name string, r result, took time.Duration) {
+	if m == nil {
+		return
+	}
+	m.commands.WithLabelValues(name, string(r)).Inc()
+	if name != "IDLE" {
+		m.seconds.WithLabelValues(name).Observe(took.Seconds())
+	}
+}
+
+// unread counts a message that could not be read.
+func (m *Metrics) unread() {
+	if m != nil {
+		m.unreadable.Inc()
+	}
+}

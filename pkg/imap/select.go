@@ -1,0 +1,234 @@
+// SELECT, EXAMINE, CLOSE and UNSELECT (RFC 3501 §6.3.1, §6.3.2, §6.4.2; CONDSTORE and QRESYNC, RFC 7162; UNSELECT, RFC 3691).
+
+package imap
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"postern/pkg/imap/wire"
+	"postern/pkg/store"
+
+	"github.com/emersion/go-imap/v2"
+)
+
+type selectRequest struct {
+	mailbox   string
+	readOnly  bool
+	condStore bool
+	resync    *resync
+}
+
+// resync is what a client remembers of a mailbox (RFC 7162 §3.2.5).
+type resync struct {
+	uidValidity uint32
+	modSeq      store.ModSeq
+	known       imap.UIDSet // nil means all up to UIDNEXT
+	seqs        imap.SeqSet // numbers of messages, and what were their UIDs, in step
+	uids        imap.UIDSet
+}
+
+func parseExamine(d *wire.Decoder, fl flags) (selectRequest, error) {
+	r, err := parseSelect(d, fl)
+	r.readOnly = true
+	return r, err
+}
+
+func parseSelect(d *wire.Decoder, _ flags) (selectRequest, error) {
+	r := selectRequest{mailbox: d.SP().Mailbox()}
+	if d.TrySP() {
+		d.List(func() {
+			switch d.Keyword() {
+			case "CONDSTORE":
+				r.condStore = true
+			case "QRESYNC":
+				r.resync = parseResync(d.SP())
+			default:
+				d.Fail("CONDSTORE or QRESYNC before this")
+			}
+		})
+	}
+	return r, d.End()
+}
+
+// parseResync reads "(" uidvalidity mod-sequence [known-uids] ["(" known-numbers known-uids ")"] ")". A mod-sequence of 0,
+// which clients send though the grammar forbids it, counts as 1.
+func parseResync(d *wire.Decoder) *resync {
+	r := &resync{uidValidity: d.Expect('(').Number()}
+	r.modSeq = store.ModSeq(max(d.SP().Number64(), 1))
+	more := d.TrySP()
+	if more && d.Peek() != '(' {
+		r.known = staticSet(d, d.UIDSet())
+		more = d.TrySP()
+	}
+	if more {
+		r.seqs, _ = d.Expect('(').NumSet(false).(imap.SeqSet)
+		r.uids = d.SP().UIDSet()
+		staticSet(d, r.seqs)
+		staticSet(d, r.uids)
+		d.Expect(')')
+	}
+	d.Expect(')')
+	return r
+}
+
+// staticSet refuses "*", which means nothing before a mailbox is selected (RFC 7162 §7, known-uids).
+func staticSet[S imap.NumSet](d *wire.Decoder, set S) S {
+	if d.Err() == nil && set.Dynamic() {
+		d.Fail(`a set without "*" before this`)
+	}
+	return set
+}
+
+func (c *conn) selectMailbox(ctx context.Context, r selectRequest) error {
+	if r.resync != nil && !c.has(imap.CapQResync) {
+		return badf("Enable QRESYNC first.") // RFC 7162 §3.2.5
+	}
+	if c.sel != nil {
+		c.deselect()
+		c.untagged("OK", "CLOSED", "The previous mailbox is closed.") // RFC 7162 §3.2.11
+	}
+	if r.condStore {
+		c.enable(imap.CapCondStore)
+	}
+	if err := c.open(ctx, r); err != nil {
+		return err
+	}
+	c.writeSelected()
+	if err := c.catchUp(ctx, r.resync); err != nil {
+		c.deselect()
+		return err
+	}
+	if r.readOnly {
+		c.answer("READ-ONLY", "Examining.")
+	} else {
+		c.answer("READ-WRITE", "Selected.")
+	}
+	return nil
+}
+
+// open makes the mailbox the selected one. It watches before it looks, so that nothing is missed between.
+func (c *conn) open(ctx context.Context, r selectRequest) error {
+	watch := c.srv.Accounts.Watch(c.account.ID())
+	checked := time.Now()
+	box, snap, err := c.account.Open(ctx, r.mailbox)
+	if err != nil {
+		watch.Close()
+		return err
+	}
+	c.state = inSelected
+	c.sel = &selected{
+		box: box, snap: snap, view: snap.View(), readOnly: r.readOnly,
+		watch: watch, checked: checked, keywords: snap.Keywords(),
+	}
+	switch n := snap.Len(); {
+	case box.Recent == 0:
+	case !r.readOnly:
+		c.claimRecent(ctx)
+	case n > 0: // to look is not to claim
+		first := snap.UID(max(0, n-int(box.Recent)))
+		c.sel.recent.AddRange(first, snap.UIDNext()-1)
+	}
+	return nil
+}
+
+// writeSelected writes what SELECT must tell (RFC 3501 §6.3.1, RFC 7162 §3.1.2.1).
+func (c *conn) writeSelected() {
+	s := c.sel
+	c.writeFlagLists()
+	s.told = s.recentCount()
+	c.enc.Atom("* ").Number(s.view.Len()).Atom(" EXISTS\r\n* ").Number(s.told).Atom(" RECENT\r\n")
+	if seq := firstUnseen(s.snap); s.box.Unseen > 0 && seq > 0 {
+		c.untagged("OK", fmt.Sprintf("UNSEEN %d", seq), "The first that is unseen.")
+	}
+	c.untagged("OK", fmt.Sprintf("UIDVALIDITY %d", s.snap.UIDValidity()), "UIDs are valid.")
+	c.untagged("OK", fmt.Sprintf("UIDNEXT %d", s.snap.UIDNext()), "The next UID.")
+	c.untagged("OK", fmt.Sprintf("HIGHESTMODSEQ %d", s.snap.ModSeq()), "The latest change.")
+}
+
+// firstUnseen is the number of the first message without \Seen, 0 if there is none.
+func firstUnseen(snap *store.Snapshot) int {
+	for i := range snap.Len() {
+		if snap.Flags(i).System&store.FlagSeen == 0 {
+			return i + 1
+		}
+	}
+	return 0
+}
+
+// catchUp tells a client that was away what has happened since (RFC 7162 §3.2.5): first what has gone, then what has come
+// or changed, both only of the messages it knows.
+func (c *conn) catchUp(ctx context.Context, r *resync) error {
+	s := c.sel
+	if r == nil || r.uidValidity != s.snap.UIDValidity() {
+		return nil // what it knows is of another mailbox; UIDVALIDITY says so
+	}
+	ch, err := c.account.Since(ctx, s.snap, r.modSeq)
+	if err != nil {
+		return fmt.Errorf("changes since %d: %w", r.modSeq, err)
+	}
+	known := r.known
+	if known == nil {
+		known = imap.UIDSet{{Start: 1}} // to "*"
+	}
+	gone := vanishedOf(s.snap, ch, known)
+	if m := r.matched(s.view); m > 0 {
+		gone = subtract(gone, imap.UIDSet{{Start: 1, Stop: m}})
+	}
+	if len(gone) > 0 {
+		c.enc.Atom("* VANISHED (EARLIER) ").NumSet(gone).CRLF()
+	}
+	known = static(known, s.snap.UIDNext())
+	texts := newFlagTexts(s.keywords, s.recent)
+	for _, e := range byUIDOrder(ch.Added, ch.Flagged) {
+		if known.Contains(e.UID) {
+			c.tellEntry(e, texts.text(e.UID, e.Flags))
+		}
+	}
+	return nil
+}
+
+func byUIDOrder(a, b []store.Entry) []store.Entry {
+	all := slices.Concat(a, b)
+	slices.SortFunc(all, func(x, y store.Entry) int { return cmp.Compare(x.UID, y.UID) })
+	return all
+}
+
+// matched is the last UID up to which the client's numbers are ours, going by its sample of them: below it, it has
+// heard of every expunge (RFC 7162 §3.2.5.2). Once two numbers differ, so do all above.
+func (r *resync) matched(v *store.View) (last imap.UID) {
+	var at, i uint32 // the UID to come is uids[i].Start + at
+	for _, seqs := range r.seqs {
+		for seq := seqs.Start; seq <= seqs.Stop; seq++ {
+			have, ok := v.UID(seq)
+			if !ok || int(i) == len(r.uids) || have != r.uids[i].Start+imap.UID(at) {
+				return last
+			}
+			last = have
+			if at++; r.uids[i].Start+imap.UID(at) > r.uids[i].Stop {
+				at, i = 0, i+1
+			}
+		}
+	}
+	return last
+}
+
+// closeMailbox answers CLOSE: what is \Deleted goes without a word.
+func (c *conn) closeMailbox(ctx context.Context, _ nothing) error {
+	if !c.sel.readOnly {
+		if err := c.expungeDeleted(ctx, nil); err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+	}
+	c.deselect()
+	return nil
+}
+
+func (c *conn) unselect(context.Context, nothing) error {
+	c.deselect()
+	return nil
+}

@@ -1,0 +1,59 @@
+// STATUS (RFC 3501 §6.3.10; SIZE, RFC 8438; HIGHESTMODSEQ, RFC 7162 §3.1.7; APPENDLIMIT, RFC 7889).
+
+package imap
+
+import (
+	"context"
+
+	"postern/pkg/imap/wire"
+	"postern/pkg/store"
+
+	"github.com/emersion/go-imap/v2"
+)
+
+type statusRequest struct {
+	mailbox string
+	items   []string
+}
+
+// statusItems says how each item is answered.
+var statusItems = map[string]func(c *conn, box *store.Mailbox) int64{
+	"MESSAGES":      func(_ *conn, box *store.Mailbox) int64 { return int64(box.Messages) },
+	"RECENT":        func(_ *conn, box *store.Mailbox) int64 { return int64(box.Recent) },
+	"UIDNEXT":       func(_ *conn, box *store.Mailbox) int64 { return int64(box.UIDNext) },
+	"UIDVALIDITY":   func(_ *conn, box *store.Mailbox) int64 { return int64(box.UIDValidity) },
+	"UNSEEN":        func(_ *conn, box *store.Mailbox) int64 { return int64(box.Unseen) },
+	"SIZE":          func(_ *conn, box *store.Mailbox) int64 { return box.Size },
+	"HIGHESTMODSEQ": func(_ *conn, box *store.Mailbox) int64 { return int64(box.ModSeq) },
+	"APPENDLIMIT":   func(c *conn, _ *store.Mailbox) int64 { return c.srv.maxMessage() },
+}
+
+func parseStatus(d *wire.Decoder, _ flags) (statusRequest, error) {
+	r := statusRequest{mailbox: d.SP().Mailbox()}
+	d.SP().List(func() {
+		item := d.Keyword()
+		if statusItems[item] == nil || len(r.items) > len(statusItems) {
+			d.Fail("a status item before this")
+			return
+		}
+		r.items = append(r.items, item)
+	})
+	if len(r.items) == 0 {
+		d.Fail("a status item")
+	}
+	return r, d.End()
+}
+
+func (c *conn) status(ctx context.Context, r statusRequest) error {
+	box, err := c.account.Mailbox(ctx, r.mailbox)
+	if err != nil {
+		return err
+	}
+	c.enc.Atom("* STATUS ").Mailbox(box.Name).SP().List(len(r.items), func(i int) {
+		c.enc.Atom(r.items[i]).SP().Number64(statusItems[r.items[i]](c, &box))
+		if r.items[i] == "HIGHESTMODSEQ" {
+			c.enable(imap.CapCondStore) // RFC 7162 §3.1
+		}
+	}).CRLF()
+	return nil
+}

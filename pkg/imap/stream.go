@@ -1,0 +1,132 @@
+package imap
+
+import (
+	"bufio"
+	"errors"
+	"net"
+	"sync"
+	"time"
+)
+
+const (
+	readBuffer  = 4 << 10
+	writeBuffer = 16 << 10 // a TLS record
+)
+
+// errStopping ends the wait for a command when the server is shutting down.
+var errStopping = errors.New("server is shutting down")
+
+// writers are lent to sessions that have something to say, so that one that waits holds no buffer.
+var writers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, writeBuffer) }}
+
+// stream is the socket as a session sees it: with deadlines, counters, and output that leaves when the session is about to
+// wait for input. All but stop belongs to the session's goroutine.
+type stream struct {
+	net     net.Conn
+	w       *bufio.Writer // nil while there is nothing to say
+	stall   time.Duration // how long one write may take
+	limit   time.Time     // and when it must have ended, if not zero
+	shared  bool          // a reader is at work beside the owner, who flushes
+	in, out int64         // octets
+
+	mu       sync.Mutex
+	patience time.Duration // how long the next read may take, 0 means for ever
+	between  bool          // no command is running
+	stopping bool
+}
+
+// Read implements io.Reader.
+func (s *stream) Read(p []byte) (int, error) {
+	if !s.shared {
+		if err := s.flush(); err != nil {
+			return 0, err
+		}
+	}
+	if err := s.arm(); err != nil {
+		return 0, err
+	}
+	n, err := s.net.Read(p)
+	s.in += int64(n)
+	if err != nil && s.stopped() {
+		return n, errStopping
+	}
+	return n, err
+}
+
+// arm sets the deadline of the next read.
+func (s *stream) arm() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var at time.Time
+	if s.patience > 0 {
+		at = time.Now().Add(s.patience)
+	}
+	if !s.limit.IsZero() && (at.IsZero() || s.limit.Before(at)) {
+		at = s.limit
+	}
+	if s.between && s.stopping {
+		return errStopping
+	}
+	return s.net.SetReadDeadline(at)
+}
+
+// stop interrupts the wait for a command, now or when it next begins. It may be called from any goroutine.
+func (s *stream) stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopping = true
+	if s.between {
+		_ = s.net.SetReadDeadline(time.Unix(1, 0)) // a socket that cannot is closed at the end of the grace period
+	}
+}
+
+func (s *stream) stopped() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.between && s.stopping
+}
+
+// wait says whether the session waits for a command, and how long it may.
+func (s *stream) wait(between bool, patience time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.between, s.patience = between, patience
+}
+
+// Write implements io.Writer, for w.
+func (s *stream) Write(p []byte) (int, error) {
+	if err := s.net.SetWriteDeadline(time.Now().Add(s.stall)); err != nil {
+		return 0, err
+	}
+	n, err := s.net.Write(p)
+	s.out += int64(n)
+	return n, err
+}
+
+// acquire makes sure that there is a buffer to write to.
+func (s *stream) acquire() *bufio.Writer {
+	if s.w == nil {
+		s.w = writers.Get().(*bufio.Writer)
+		s.w.Reset(s)
+	}
+	return s.w
+}
+
+func (s *stream) flush() error {
+	if s.w == nil {
+		return nil
+	}
+	return s.w.Flush()
+}
+
+// release flushes and gives the buffer back.
+func (s *stream) release() error {
+	if s.w == nil {
+		return nil
+	}
+	err := s.w.Flush()
+	s.w.Reset(nil)
+	writers.Put(s.w)
+	s.w = nil
+	return err
+}

@@ -1,0 +1,143 @@
+package imap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"postern/pkg/store"
+
+	"github.com/emersion/go-imap/v2"
+	"go.uber.org/zap"
+)
+
+// freshFor is how long the answer to "what has changed?" is good while the watch is silent. A notification is a hint that
+// can be lost; this bounds for how long that goes unnoticed in a session that is active.
+const freshFor = 5 * time.Second
+
+var (
+	// errDeleted: RFC 2180 §3.3 leaves BYE as the only answer that every client understands.
+	errDeleted = &farewell{"The selected mailbox has been deleted.", "mailbox deleted"}
+	// errLost: rather than guess what has gone, have the client start over.
+	errLost = &farewell{"Too much has changed, please reconnect.", "tombstones swept"}
+)
+
+// syncAfter tells the client the news after a command with the given flags. It asks the store unless it cannot have changed.
+func (c *conn) syncAfter(ctx context.Context, fl flags) error {
+	select {
+	case <-c.sel.watch.C:
+		c.sel.hears()
+	default:
+	}
+	if !fl.has(alwaysSync) && !c.sel.news && time.Since(c.sel.checked) < freshFor {
+		return c.announce(ctx, fl.has(mayExpunge))
+	}
+	return c.sync(ctx, fl.has(mayExpunge))
+}
+
+// sync asks the store what has happened in the selected mailbox and tells the client; of expunges only if expunge is true.
+func (c *conn) sync(ctx context.Context, expunge bool) error {
+	s := c.sel
+	s.news, s.checked = false, time.Now()
+	snap, ch, err := c.account.Refresh(ctx, s.snap)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return errDeleted
+	case err != nil:
+		s.news = true
+		return fmt.Errorf("refresh mailbox %d: %w", s.box.ID, err)
+	case snap == s.snap:
+		return c.announce(ctx, expunge)
+	case !ch.Complete:
+		return errLost
+	}
+	s.snap = snap
+	s.view.Apply(ch)
+	s.view.Follow(snap)
+	return c.announce(ctx, expunge)
+}
+
+// announce tells the client what its View has in store for it.
+func (c *conn) announce(ctx context.Context, expunge bool) error {
+	s := c.sel
+	c.tellKeywords(s.snap.Keywords())
+	grown := false
+	texts := newFlagTexts(s.keywords, s.recent)
+	var gone imap.UIDSet
+	for ev := range s.view.Announce(expunge) {
+		if ev.Kind != store.Expunged {
+			c.vanish(&gone)
+		}
+		switch {
+		case ev.Kind == store.Expunged && c.has(imap.CapQResync):
+			gone = append(gone, imap.UIDRange{Start: ev.Entry.UID, Stop: ev.Entry.UID})
+		case ev.Kind == store.Expunged:
+			c.enc.Atom("* ").Number(ev.Seq).Atom(" EXPUNGE\r\n")
+		case ev.Kind == store.Exists:
+			c.enc.Atom("* ").Number(ev.Count).Atom(" EXISTS\r\n")
+			grown = true
+		case !ev.New: // of a new message the client asks for what it wants
+			c.tellEntry(ev.Entry, texts.text(ev.Entry.UID, ev.Entry.Flags))
+		}
+	}
+	c.vanish(&gone)
+	c.tellRecent(ctx, grown)
+	return c.enc.Err()
+}
+
+// vanish writes VANISHED for uids (RFC 7162 §3.2.10) and empties them.
+func (c *conn) vanish(uids *imap.UIDSet) {
+	if len(*uids) > 0 {
+		c.enc.Atom("* VANISHED ").NumSet(store.Normalize(*uids)).CRLF()
+		*uids = nil
+	}
+}
+
+// tellKeywords announces keywords the client has not heard of; it must be called before they are used in a response.
+// keywords is the mailbox's list, which only grows.
+func (c *conn) tellKeywords(keywords []imap.Flag) {
+	if c.sel.learn(keywords) {
+		c.writeFlagLists()
+	}
+}
+
+// writeFlagLists writes FLAGS and PERMANENTFLAGS (RFC 3501 §7.2.6, §7.1).
+func (c *conn) writeFlagLists() {
+	all := store.FlagSet{System: 1<<5 - 1, Keywords: 1<<store.MaxKeywords - 1}.Names(c.sel.keywords)
+	c.enc.Atom("* FLAGS ").Flags(all).CRLF()
+	switch {
+	case c.sel.readOnly:
+		c.untagged("OK", "PERMANENTFLAGS ()", "The mailbox is open for reading only.")
+	case len(c.sel.keywords) < store.MaxKeywords:
+		c.untagged("OK", "PERMANENTFLAGS "+spellFlags(append(all, imap.FlagWildcard), false), "Flags and keywords are kept.")
+	default:
+		c.untagged("OK", "PERMANENTFLAGS "+spellFlags(all, false), "Flags are kept; there is no room for more keywords.")
+	}
+}
+
+// tellRecent writes RECENT when it has changed, and after EXISTS (RFC 3501 §7.3.2).
+func (c *conn) tellRecent(ctx context.Context, grown bool) {
+	s := c.sel
+	if grown && !s.readOnly {
+		c.claimRecent(ctx)
+	}
+	if n := s.recentCount(); grown || n != s.told {
+		s.told = n
+		c.enc.Atom("* ").Number(n).Atom(" RECENT\r\n")
+	}
+}
+
+// claimRecent makes the messages that no session has seen \Recent for this one. It is a nicety: without it the session
+// goes on.
+func (c *conn) claimRecent(ctx context.Context) {
+	s, upTo := c.sel, c.sel.snap.UIDNext()
+	from, err := c.account.ClaimRecent(ctx, s.box.ID, upTo)
+	if err != nil {
+		c.log.Warn("claim recent messages", zap.Error(err))
+		return
+	}
+	if from < upTo {
+		s.recent.AddRange(from, upTo-1)
+	}
+}
