@@ -91,12 +91,12 @@ func (t *throttle) verdict(k keys, proven bool) (why string) {
 }
 
 // failed counts a wrong password.
-func (t *throttle) failed(k keys, print digest) {
+func (t *throttle) failed(k keys, guess digest) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	count(t.address, k.address, print, t.opt.Address)
-	count(t.pair, k.pair, print, t.opt.User)
-	if c := count(t.user, k.user, print, t.opt.User); len(c.prints) == t.opt.User && c.next.IsZero() {
+	count(t.address, k.address, guess, t.opt.Address)
+	count(t.pair, k.pair, guess, t.opt.User)
+	if c := count(t.user, k.user, guess, t.opt.User); len(c.prints) == t.opt.User && c.next.IsZero() {
 		c.next = t.now().Add(trickle)
 	}
 }
@@ -124,9 +124,9 @@ func (t *throttle) succeeded(k keys) {
 	if !ok {
 		return
 	}
-	for print := range c.prints {
-		discount(t.address, k.address, print)
-		discount(t.user, k.user, print)
+	for guess := range c.prints {
+		discount(t.address, k.address, guess)
+		discount(t.user, k.user, guess)
 	}
 	t.pair.forget(k.pair)
 }
@@ -142,24 +142,24 @@ func (t *throttle) failures(k keys) int {
 }
 
 // count adds a failure, and with it prolongs the time of the counter if it is a new one.
-func count[K comparable](in *recent[K, *counter], key K, print digest, most int) *counter {
+func count[K comparable](in *recent[K, *counter], key K, guess digest, most int) *counter {
 	c, ok := in.get(key)
 	if !ok {
 		c = &counter{prints: make(map[digest]struct{})}
 	}
-	if _, again := c.prints[print]; !again && len(c.prints) < most {
-		c.prints[print] = struct{}{}
+	if _, again := c.prints[guess]; !again && len(c.prints) < most {
+		c.prints[guess] = struct{}{}
 		in.put(key, c)
 	}
 	return c
 }
 
-func discount[K comparable](in *recent[K, *counter], key K, print digest) {
+func discount[K comparable](in *recent[K, *counter], key K, guess digest) {
 	c, ok := in.get(key)
 	if !ok {
 		return
 	}
-	if delete(c.prints, print); len(c.prints) == 0 {
+	if delete(c.prints, guess); len(c.prints) == 0 {
 		in.forget(key)
 	}
 }
