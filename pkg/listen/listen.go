@@ -1,0 +1,199 @@
+// Package listen makes listeners: TCP or a Unix socket, TLS from the first octet, and limits on how many connections
+// there may be, in all and from one address. It knows no protocol.
+package listen
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// Options says what to listen on and how much to accept.
+type Options struct {
+	Addr       string      // "host:port" or "unix:/path"
+	TLS        *tls.Config // nil: no TLS
+	Max        int         // connections at once; 0 means 20,000
+	MaxPerAddr int         // connections at once from one IPv4 address or IPv6 /64; 0 means 100, below 0 no limit
+	Handshake  time.Duration
+	// Handshake bounds the TLS handshake, which runs with the first Read or Write and never delays Accept; 0 means 20 s.
+	Log *zap.Logger // nil: no log
+}
+
+// keepAlive finds dead peers within some minutes (a probe each minute after two, four of them).
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 2 * time.Minute, Interval: time.Minute, Count: 4}
+
+// Listen opens a listener. A stale Unix socket is replaced, one that somebody still serves is not. Connections over the
+// limits are closed at once, with a log line.
+func Listen(ctx context.Context, o Options) (net.Listener, error) {
+	if o.Max == 0 {
+		o.Max = 20_000
+	}
+	if o.MaxPerAddr == 0 {
+		o.MaxPerAddr = 100
+	}
+	if o.Handshake == 0 {
+		o.Handshake = 20 * time.Second
+	}
+	if o.Log == nil {
+		o.Log = zap.NewNop()
+	}
+	inner, err := open(ctx, o.Addr)
+	if err != nil {
+		return nil, err
+	}
+	l := &listener{Listener: inner, o: o, perAddr: make(map[netip.Prefix]int)}
+	return l, nil
+}
+
+func open(ctx context.Context, addr string) (net.Listener, error) {
+	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
+		return openUnix(ctx, path)
+	}
+	lc := net.ListenConfig{KeepAliveConfig: keepAlive}
+	l, err := lc.Listen(ctx, "tcp", addr)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("listen on %s: something else listens there: %w", addr, err)
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("listen on %s: ports below 1024 need root or CAP_NET_BIND_SERVICE: %w", addr, err)
+	case err != nil:
+		return nil, fmt.Errorf("listen on %s: %w", addr, err)
+	}
+	return l, nil
+}
+
+func openUnix(ctx context.Context, path string) (net.Listener, error) {
+	if info, err := os.Lstat(path); err == nil && info.Mode()&fs.ModeSocket != 0 {
+		if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
+			c.Close()
+			return nil, fmt.Errorf("listen on unix:%s: another process serves it", path)
+		}
+		if err := os.Remove(path); err != nil {
+			return nil, fmt.Errorf("listen on unix:%s: remove the stale socket: %w", path, err)
+		}
+	}
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("listen on unix:%s: %w", path, err)
+	}
+	// The MTA is another user, often of another group; who may come near is decided by the folder.
+	if err := os.Chmod(path, 0o666); err != nil {
+		return nil, errors.Join(fmt.Errorf("listen on unix:%s: %w", path, err), l.Close())
+	}
+	return l, nil
+}
+
+type listener struct {
+	net.Listener
+	o Options
+
+	mu      sync.Mutex
+	total   int                  // guarded by mu
+	perAddr map[netip.Prefix]int // guarded by mu
+}
+
+// maxBackoff is the longest pause after a failed accept.
+const maxBackoff = time.Second
+
+// Accept returns the next connection within the limits. A passing failure (no more file descriptors, say) is waited out
+// rather than returned, because it would end the server.
+func (l *listener) Accept() (net.Conn, error) {
+	pause := 5 * time.Millisecond
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			if !passing(err) {
+				return nil, err
+			}
+			l.o.Log.Warn("cannot accept connections, trying on", zap.Error(err), zap.Duration("pause", pause))
+			time.Sleep(pause)
+			pause = min(2*pause, maxBackoff)
+			continue
+		}
+		if conn := l.admit(c); conn != nil {
+			return conn, nil
+		}
+	}
+}
+
+func passing(err error) bool {
+	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// admit counts a connection and wraps it, or closes it and returns nil.
+func (l *listener) admit(c net.Conn) net.Conn {
+	from := prefixOf(c.RemoteAddr())
+	l.mu.Lock()
+	full := l.total >= l.o.Max
+	crowded := from.IsValid() && l.o.MaxPerAddr > 0 && l.perAddr[from] >= l.o.MaxPerAddr
+	if !full && !crowded {
+		l.total++
+		l.perAddr[from]++
+	}
+	l.mu.Unlock()
+	if full || crowded {
+		l.o.Log.Warn("connection refused: too many", zap.Stringer("remote", c.RemoteAddr()), zap.Bool("from_this_address", crowded))
+		c.Close()
+		return nil
+	}
+	counted := &countedConn{Conn: c, release: sync.OnceFunc(func() { l.leave(from) })}
+	if l.o.TLS == nil {
+		return counted
+	}
+	return newTLSConn(counted, l.o.TLS, l.o.Handshake)
+}
+
+func (l *listener) leave(from netip.Prefix) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.total--
+	if l.perAddr[from]--; l.perAddr[from] == 0 {
+		delete(l.perAddr, from)
+	}
+}
+
+// prefixOf is what a limit by address counts: an IPv4 address, or an IPv6 /64, which is one site. Invalid for a socket.
+func prefixOf(a net.Addr) netip.Prefix {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.Prefix{}
+	}
+	addr := tcp.AddrPort().Addr().Unmap()
+	bits := 64
+	if addr.Is4() {
+		bits = 32
+	}
+	p, err := addr.Prefix(bits)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	return p
+}
+
+// countedConn gives its place back when it is closed.
+type countedConn struct {
+	net.Conn
+	release func()
+}
+
+func (c *countedConn) Close() error {
+	c.release()
+	return c.Conn.Close()
+}
