@@ -1,0 +1,94 @@
+// COPY and MOVE (RFC 3501 §6.4.7, RFC 6851; COPYUID RFC 4315 §3).
+
+package imap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"postern/pkg/imap/wire"
+	"postern/pkg/store"
+
+	"github.com/emersion/go-imap/v2"
+)
+
+type copyRequest struct {
+	set   imap.NumSet
+	dest  string
+	byUID bool
+}
+
+func parseCopy(d *wire.Decoder, fl flags) (copyRequest, error) {
+	r := copyRequest{byUID: fl.has(byUID)}
+	r.set = d.SP().NumSet(r.byUID)
+	r.dest = d.SP().Mailbox()
+	return r, d.End()
+}
+
+func (c *conn) copy(ctx context.Context, r copyRequest) error {
+	data, err := c.transfer(ctx, r, c.account.Copy)
+	if err != nil {
+		return fmt.Errorf("copy: %w", err)
+	}
+	c.answer(copyUID(data), "Copied.")
+	return nil
+}
+
+// move tells COPYUID before the expunges, which follow with the other changes: after them the client no longer knows what
+// the source UIDs were (RFC 6851 §4.3).
+func (c *conn) move(ctx context.Context, r copyRequest) error {
+	if err := c.writable(); err != nil {
+		return err
+	}
+	data, err := c.transfer(ctx, r, c.account.Move)
+	if err != nil {
+		return fmt.Errorf("move: %w", err)
+	}
+	if code := copyUID(data); code != "" {
+		c.enc.Atom("* OK [").Atom(code).Atom("] Moved.").CRLF()
+		c.answerModSeq("Moved.")
+		return nil
+	}
+	c.answer("", "Nothing to move.")
+	return nil
+}
+
+type transferFunc func(ctx context.Context, from, to store.MailboxID, uids imap.UIDSet) (imap.CopyData, error)
+
+// transfer copies or moves. Both do all or nothing, so a number that stands for an expunged message refuses the command
+// (RFC 2180 §4.4.1); a UID that is not there is passed over (RFC 3501 §6.4.8).
+func (c *conn) transfer(ctx context.Context, r copyRequest, f transferFunc) (imap.CopyData, error) {
+	dest, err := c.account.Mailbox(ctx, r.dest)
+	if err != nil {
+		return imap.CopyData{}, tryCreate(err)
+	}
+	uids, err := c.sel.resolve(r.set)
+	if err != nil {
+		return imap.CopyData{}, err
+	}
+	if !r.byUID && present(c.sel.snap, uids) < size(uids) {
+		return imap.CopyData{}, refusal{code: "EXPUNGEISSUED", text: "Some of the messages no longer exist."}
+	}
+	data, err := f(ctx, c.sel.box.ID, dest.ID, uids)
+	if err != nil {
+		return imap.CopyData{}, tryCreate(err)
+	}
+	return data, nil
+}
+
+// tryCreate gives a missing destination its own code (RFC 3501 §6.4.7). One that has been deleted meanwhile counts.
+func tryCreate(err error) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return refusal{code: "TRYCREATE", text: "There is no such mailbox."}
+	}
+	return err
+}
+
+// copyUID is the response code of RFC 4315 §3, nothing if no message was there to copy.
+func copyUID(data imap.CopyData) string {
+	if len(data.SourceUIDs) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("COPYUID %d %s %s", data.UIDValidity, data.SourceUIDs, data.DestUIDs)
+}

@@ -1,0 +1,276 @@
+// SEARCH and UID SEARCH (RFC 3501 §6.4.4; ESEARCH RFC 4731; MODSEQ RFC 7162 §3.1.5).
+
+package imap
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"postern/pkg/imap/wire"
+	"postern/pkg/store"
+
+	"github.com/emersion/go-imap/v2"
+)
+
+type searchRequest struct {
+	criteria store.Criteria      // numbers as the client wrote them, see resolveCriteria
+	ret      *imap.SearchOptions // nil asks for the untagged SEARCH of RFC 3501
+	modSeq   bool                // MODSEQ is among the keys
+	byUID    bool
+}
+
+// errCharset refuses what is neither of the charsets (RFC 3501 §7.1). They are all a client needs: there is no text that
+// UTF-8 cannot say.
+var errCharset = refusal{code: "BADCHARSET (US-ASCII UTF-8)", text: "Please search in UTF-8."}
+
+func parseSearch(d *wire.Decoder, fl flags) (searchRequest, error) {
+	r := searchRequest{byUID: fl.has(byUID)}
+	word := firstWord(d.SP())
+	if word == "RETURN" {
+		r.ret = parseReturn(d.SP())
+		word = firstWord(d.SP())
+	}
+	charset := "UTF-8"
+	if word == "CHARSET" {
+		charset = strings.ToUpper(d.SP().AString())
+		word = firstWord(d.SP())
+	}
+	parseKey(d, &r.criteria, word, 0)
+	for d.TrySP() {
+		parseKey(d, &r.criteria, firstWord(d), 0)
+	}
+	if err := d.End(); err != nil {
+		return r, err
+	}
+	if r.modSeq = searchesModSeq(&r.criteria); charset != "UTF-8" && charset != "US-ASCII" {
+		return r, errCharset
+	}
+	return r, nil
+}
+
+// searchReturns are the result options of RFC 4731 §3.1.
+var searchReturns = map[string]func(*imap.SearchOptions){
+	"MIN":   func(o *imap.SearchOptions) { o.ReturnMin = true },
+	"MAX":   func(o *imap.SearchOptions) { o.ReturnMax = true },
+	"ALL":   func(o *imap.SearchOptions) { o.ReturnAll = true },
+	"COUNT": func(o *imap.SearchOptions) { o.ReturnCount = true },
+}
+
+// parseReturn reads the options in parentheses; none of them means ALL (RFC 4731 §3.1).
+func parseReturn(d *wire.Decoder) *imap.SearchOptions {
+	o := &imap.SearchOptions{}
+	d.List(func() {
+		set, ok := searchReturns[d.Keyword()]
+		if !ok {
+			d.Fail("MIN, MAX, ALL or COUNT")
+			return
+		}
+		set(o)
+	})
+	if *o == (imap.SearchOptions{}) {
+		o.ReturnAll = true
+	}
+	return o
+}
+
+func (c *conn) search(ctx context.Context, r searchRequest) error {
+	if r.modSeq {
+		c.enable(imap.CapCondStore) // RFC 7162 §3.1
+	}
+	if err := c.resolveCriteria(&r.criteria); err != nil {
+		return err
+	}
+	uids, err := c.account.Search(ctx, c.sel.snap, &r.criteria)
+	if err != nil {
+		return fmt.Errorf("search: %w", err)
+	}
+	nums := c.found(uids, r.byUID)
+	if r.ret == nil {
+		c.writeSearch(nums, uids, r)
+	} else {
+		c.writeESearch(nums, uids, r)
+	}
+	c.answer("", "Searched.")
+	return nil
+}
+
+// found turns UIDs into the numbers of the reply, in place: message numbers unless it is UID SEARCH. The snapshot holds
+// no message the client does not know.
+func (c *conn) found(uids []imap.UID, byUID bool) []uint32 {
+	nums := make([]uint32, len(uids))
+	for i, uid := range uids {
+		nums[i] = uint32(uid)
+		if !byUID {
+			nums[i], _ = c.sel.view.Seq(uid)
+		}
+	}
+	return nums
+}
+
+// writeSearch writes the reply of RFC 3501 §7.2.5, with the highest mod-sequence found if that was searched for
+// (RFC 7162 §3.1.5).
+func (c *conn) writeSearch(nums []uint32, uids []imap.UID, r searchRequest) {
+	c.enc.Atom("* SEARCH")
+	for _, n := range nums {
+		c.enc.SP().Number(n)
+	}
+	if r.modSeq && len(nums) > 0 {
+		c.enc.Atom(" (MODSEQ ").Number64(int64(c.highest(uids))).Byte(')')
+	}
+	c.enc.CRLF()
+}
+
+// writeESearch writes the reply of RFC 4731 §3.1. Nothing found leaves MIN, MAX and ALL out.
+func (c *conn) writeESearch(nums []uint32, uids []imap.UID, r searchRequest) {
+	c.enc.Atom("* ESEARCH (TAG ").String(c.running).Byte(')')
+	if r.byUID {
+		c.enc.Atom(" UID")
+	}
+	n := len(nums)
+	if r.ret.ReturnMin && n > 0 {
+		c.enc.Atom(" MIN ").Number(nums[0])
+	}
+	if r.ret.ReturnMax && n > 0 {
+		c.enc.Atom(" MAX ").Number(nums[n-1])
+	}
+	if r.ret.ReturnCount {
+		c.enc.Atom(" COUNT ").Number(uint32(n))
+	}
+	if r.ret.ReturnAll && n > 0 {
+		c.enc.Atom(" ALL ").NumSet(setOf(nums))
+	}
+	if r.modSeq && n > 0 {
+		c.enc.Atom(" MODSEQ ").Number64(int64(c.highest(reported(uids, r.ret))))
+	}
+	c.enc.CRLF()
+}
+
+// reported are the messages whose mod-sequences count: with MIN or MAX alone only those (RFC 4731 §3.2).
+func reported(uids []imap.UID, o *imap.SearchOptions) []imap.UID {
+	first, last := uids[0], uids[len(uids)-1]
+	switch {
+	case o.ReturnAll || o.ReturnCount:
+		return uids
+	case !o.ReturnMax:
+		return []imap.UID{first}
+	case !o.ReturnMin:
+		return []imap.UID{last}
+	}
+	return []imap.UID{first, last}
+}
+
+// highest returns the highest mod-sequence of the messages.
+func (c *conn) highest(uids []imap.UID) store.ModSeq {
+	var at store.ModSeq
+	for _, uid := range uids {
+		if i, ok := c.sel.snap.Find(uid); ok {
+			at = max(at, c.sel.snap.Entry(i).ModSeq)
+		}
+	}
+	return at
+}
+
+// setOf makes ranges of ascending numbers.
+func setOf(nums []uint32) imap.SeqSet {
+	var set imap.SeqSet
+	for _, n := range nums {
+		if last := len(set) - 1; last >= 0 && set[last].Stop == n-1 {
+			set[last].Stop = n
+			continue
+		}
+		set = append(set, imap.SeqRange{Start: n, Stop: n})
+	}
+	return set
+}
+
+// resolveCriteria puts UIDs in the place of what only the session knows: message numbers, "*" and \Recent.
+func (c *conn) resolveCriteria(k *store.Criteria) error {
+	for _, set := range k.SeqNum {
+		uids, err := c.sel.view.Resolve(c.clamp(set))
+		if err != nil {
+			return err
+		}
+		k.UID = append(k.UID, uids)
+	}
+	k.SeqNum = nil
+	for i, set := range k.UID {
+		if set.Dynamic() || hasStar(set) {
+			uids, err := c.sel.view.Resolve(set)
+			if err != nil {
+				return err
+			}
+			k.UID[i] = uids
+		}
+		k.UID[i] = store.Normalize(k.UID[i])
+	}
+	c.resolveRecent(k)
+	for i := range k.Not {
+		if err := c.resolveCriteria(&k.Not[i]); err != nil {
+			return err
+		}
+	}
+	for i := range k.Or {
+		for j := range k.Or[i] {
+			if err := c.resolveCriteria(&k.Or[i][j]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// clamp cuts message numbers to those there are. A search for more than that finds nothing there; unlike FETCH it is no
+// error, as SEARCH 1:* of an empty mailbox is what many clients begin with.
+func (c *conn) clamp(set imap.SeqSet) imap.SeqSet {
+	var known imap.SeqSet
+	n := c.sel.view.Len()
+	for _, r := range set {
+		if r.Start == 0 {
+			r.Start = n
+		}
+		if r.Stop == 0 {
+			r.Stop = n
+		}
+		lo, hi := min(r.Start, r.Stop), min(max(r.Start, r.Stop), n)
+		if lo > 0 && lo <= hi {
+			known = append(known, imap.SeqRange{Start: lo, Stop: hi})
+		}
+	}
+	return known
+}
+
+// hasStar reports whether a set as the client wrote it, in no order, has a "*".
+func hasStar(set imap.UIDSet) bool {
+	for _, r := range set {
+		if r.Start == 0 || r.Stop == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// resolveRecent replaces the flag that is no flag of a message but of a session (RFC 3501 §2.3.2).
+func (c *conn) resolveRecent(k *store.Criteria) {
+	if without, ok := cutRecent(k.Flag); ok {
+		k.Flag = without
+		k.UID = append(k.UID, store.Normalize(c.sel.recent))
+	}
+	if without, ok := cutRecent(k.NotFlag); ok {
+		k.NotFlag = without
+		recent := store.Criteria{}
+		recent.UID = []imap.UIDSet{store.Normalize(c.sel.recent)}
+		k.Not = append(k.Not, recent)
+	}
+}
+
+func cutRecent(fs []imap.Flag) (without []imap.Flag, found bool) {
+	for _, f := range fs {
+		if f == recentFlag {
+			found = true
+			continue
+		}
+		without = append(without, f)
+	}
+	return without, found
+}

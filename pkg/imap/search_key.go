@@ -1,0 +1,213 @@
+package imap
+
+import (
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"postern/pkg/imap/wire"
+	"postern/pkg/store"
+
+	"github.com/emersion/go-imap/v2"
+)
+
+// maxSearchDepth is how deep NOT, OR and parentheses may nest (rule 11).
+const maxSearchDepth = 50
+
+// recentFlag stands for \Recent until the session's own set takes its place.
+const recentFlag imap.Flag = `\Recent`
+
+// searchKeys are the keys of RFC 3501 §6.4.4 that contain no others, and MODSEQ (RFC 7162 §3.1.5). Each adds a condition
+// to criteria, all of which must hold.
+var searchKeys = map[string]func(*wire.Decoder, *store.Criteria){
+	"ALL":        func(*wire.Decoder, *store.Criteria) {},
+	"ANSWERED":   hasFlag(imap.FlagAnswered),
+	"DELETED":    hasFlag(imap.FlagDeleted),
+	"DRAFT":      hasFlag(imap.FlagDraft),
+	"FLAGGED":    hasFlag(imap.FlagFlagged),
+	"RECENT":     hasFlag(recentFlag),
+	"SEEN":       hasFlag(imap.FlagSeen),
+	"UNANSWERED": lacksFlag(imap.FlagAnswered),
+	"UNDELETED":  lacksFlag(imap.FlagDeleted),
+	"UNDRAFT":    lacksFlag(imap.FlagDraft),
+	"UNFLAGGED":  lacksFlag(imap.FlagFlagged),
+	"UNSEEN":     lacksFlag(imap.FlagSeen),
+	"OLD":        lacksFlag(recentFlag),
+	"NEW":        func(d *wire.Decoder, c *store.Criteria) { hasFlag(recentFlag)(d, c); lacksFlag(imap.FlagSeen)(d, c) },
+	"KEYWORD":    func(d *wire.Decoder, c *store.Criteria) { c.Flag = append(c.Flag, d.SP().Flag()) },
+	"UNKEYWORD":  func(d *wire.Decoder, c *store.Criteria) { c.NotFlag = append(c.NotFlag, d.SP().Flag()) },
+
+	"BCC":     inHeader("Bcc"),
+	"CC":      inHeader("Cc"),
+	"FROM":    inHeader("From"),
+	"SUBJECT": inHeader("Subject"),
+	"TO":      inHeader("To"),
+	"HEADER":  func(d *wire.Decoder, c *store.Criteria) { inHeader(searchText(d.SP()))(d, c) },
+	"BODY":    func(d *wire.Decoder, c *store.Criteria) { c.Body = append(c.Body, searchText(d.SP())) },
+	"TEXT":    func(d *wire.Decoder, c *store.Criteria) { c.Text = append(c.Text, searchText(d.SP())) },
+
+	"BEFORE":     func(d *wire.Decoder, c *store.Criteria) { before(&c.Before, searchDay(d)) },
+	"SINCE":      func(d *wire.Decoder, c *store.Criteria) { since(&c.Since, searchDay(d)) },
+	"ON":         func(d *wire.Decoder, c *store.Criteria) { on(&c.Since, &c.Before, searchDay(d)) },
+	"SENTBEFORE": func(d *wire.Decoder, c *store.Criteria) { before(&c.SentBefore, searchDay(d)) },
+	"SENTSINCE":  func(d *wire.Decoder, c *store.Criteria) { since(&c.SentSince, searchDay(d)) },
+	"SENTON":     func(d *wire.Decoder, c *store.Criteria) { on(&c.SentSince, &c.SentBefore, searchDay(d)) },
+
+	"LARGER":  parseLarger,
+	"SMALLER": parseSmaller,
+	"UID":     func(d *wire.Decoder, c *store.Criteria) { c.UID = append(c.UID, d.SP().UIDSet()) },
+	"MODSEQ":  parseModSeqKey,
+}
+
+// firstWord reads the word a key begins with: empty if it begins with a parenthesis or a number.
+func firstWord(d *wire.Decoder) string {
+	if b := d.Peek(); b == '(' || b == '*' || b >= '0' && b <= '9' {
+		return ""
+	}
+	return d.Keyword()
+}
+
+// parseKey adds the key that begins with word to c.
+func parseKey(d *wire.Decoder, c *store.Criteria, word string, depth int) {
+	if depth > maxSearchDepth {
+		d.Fail("at most %d nested search keys", maxSearchDepth)
+		return
+	}
+	next := func(c *store.Criteria) { parseKey(d, c, firstWord(d), depth+1) }
+	parse, known := searchKeys[word]
+	switch {
+	case known:
+		parse(d, c)
+	case word == "NOT":
+		c.Not = append(c.Not, nested(d, next))
+	case word == "OR":
+		c.Or = append(c.Or, [2]store.Criteria{nested(d, next), nested(d, next)})
+	case word == "" && d.Peek() == '(':
+		parseGroup(d, func() { next(c) })
+	case word == "" && d.Err() == nil:
+		c.SeqNum = append(c.SeqNum, d.NumSet(false).(imap.SeqSet))
+	default:
+		d.Fail("a search key before this")
+	}
+}
+
+// nested reads a key of its own.
+func nested(d *wire.Decoder, next func(*store.Criteria)) store.Criteria {
+	var c store.Criteria
+	d.SP()
+	next(&c)
+	return c
+}
+
+// parseGroup reads keys in parentheses, at least one.
+func parseGroup(d *wire.Decoder, key func()) {
+	n := 0
+	d.List(func() { n++; key() })
+	if n == 0 {
+		d.Fail("a search key")
+	}
+}
+
+func hasFlag(f imap.Flag) func(*wire.Decoder, *store.Criteria) {
+	return func(_ *wire.Decoder, c *store.Criteria) { c.Flag = append(c.Flag, f) }
+}
+
+func lacksFlag(f imap.Flag) func(*wire.Decoder, *store.Criteria) {
+	return func(_ *wire.Decoder, c *store.Criteria) { c.NotFlag = append(c.NotFlag, f) }
+}
+
+func inHeader(name string) func(*wire.Decoder, *store.Criteria) {
+	return func(d *wire.Decoder, c *store.Criteria) {
+		c.Header = append(c.Header, imap.SearchCriteriaHeaderField{Key: name, Value: searchText(d.SP())})
+	}
+}
+
+// searchText reads what to search for. It may be UTF-8 whatever the CHARSET said: clients send it quoted and raw.
+func searchText(d *wire.Decoder) string {
+	s := d.AString()
+	if !utf8.ValidString(s) || strings.ContainsRune(s, 0) {
+		d.Fail("valid UTF-8 before this")
+		return ""
+	}
+	return s
+}
+
+// searchDay reads a day. The zero time, which stands for no condition, is not one.
+func searchDay(d *wire.Decoder) time.Time {
+	t := d.SP().Date()
+	if t.IsZero() {
+		t = t.Add(time.Nanosecond)
+	}
+	return t
+}
+
+func since(at *time.Time, day time.Time) {
+	if at.IsZero() || day.After(*at) {
+		*at = day
+	}
+}
+
+func before(at *time.Time, day time.Time) {
+	if at.IsZero() || day.Before(*at) {
+		*at = day
+	}
+}
+
+func on(from, to *time.Time, day time.Time) {
+	since(from, day)
+	before(to, day.AddDate(0, 0, 1))
+}
+
+// parseLarger adds a lower bound. Zero, which stands for no condition, is said in another way.
+func parseLarger(d *wire.Decoder, c *store.Criteria) {
+	n := int64(d.SP().Number64())
+	if n == 0 {
+		c.Not = append(c.Not, store.Criteria{SearchCriteria: imap.SearchCriteria{Smaller: 1}})
+		return
+	}
+	c.Larger = max(c.Larger, n)
+}
+
+// parseSmaller adds an upper bound. Nothing is smaller than nothing.
+func parseSmaller(d *wire.Decoder, c *store.Criteria) {
+	n := int64(d.SP().Number64())
+	switch {
+	case n == 0:
+		c.UID = append(c.UID, imap.UIDSet{})
+	case c.Smaller == 0 || n < c.Smaller:
+		c.Smaller = n
+	}
+}
+
+// parseModSeqKey reads MODSEQ. Mod-sequences are kept for whole messages, so that the name of a flag says nothing more.
+func parseModSeqKey(d *wire.Decoder, c *store.Criteria) {
+	if d.SP(); d.Peek() == '"' {
+		d.Text()
+		if kind := d.SP().Keyword(); kind != "ALL" && kind != "PRIV" && kind != "SHARED" {
+			d.Fail("all, priv or shared before this")
+		}
+		d.SP()
+	}
+	at := d.Number64()
+	if c.ModSeq == nil || c.ModSeq.ModSeq < at {
+		c.ModSeq = &imap.SearchCriteriaModSeq{ModSeq: at}
+	}
+}
+
+// searchesModSeq reports whether MODSEQ is among the keys, which changes the reply.
+func searchesModSeq(c *store.Criteria) bool {
+	if c.ModSeq != nil {
+		return true
+	}
+	for i := range c.Not {
+		if searchesModSeq(&c.Not[i]) {
+			return true
+		}
+	}
+	for i := range c.Or {
+		if searchesModSeq(&c.Or[i][0]) || searchesModSeq(&c.Or[i][1]) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,199 @@
+package imap
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"postern/pkg/store"
+
+	"github.com/emersion/go-imap/v2"
+)
+
+// describeCriteria spells out what a search asks for, in a fixed order.
+func describeCriteria(c *store.Criteria) string {
+	var parts []string
+	add := func(format string, a ...any) { parts = append(parts, fmt.Sprintf(format, a...)) }
+	for _, set := range c.SeqNum {
+		add("seq %s", spellSet(set))
+	}
+	for _, set := range c.UID {
+		add("uid %s", spellSet(set))
+	}
+	for _, d := range []struct {
+		name string
+		at   time.Time
+	}{{"since", c.Since}, {"before", c.Before}, {"sentsince", c.SentSince}, {"sentbefore", c.SentBefore}} {
+		if !d.at.IsZero() {
+			add("%s %s", d.name, d.at.Format(time.DateOnly))
+		}
+	}
+	for _, h := range c.Header {
+		add("%s=%q", h.Key, h.Value)
+	}
+	for _, s := range c.Body {
+		add("body=%q", s)
+	}
+	for _, s := range c.Text {
+		add("text=%q", s)
+	}
+	for _, f := range c.Flag {
+		add("+%s", f)
+	}
+	for _, f := range c.NotFlag {
+		add("-%s", f)
+	}
+	if c.Larger > 0 {
+		add(">%d", c.Larger)
+	}
+	if c.Smaller > 0 {
+		add("<%d", c.Smaller)
+	}
+	if c.ModSeq != nil {
+		add("modseq %d", c.ModSeq.ModSeq)
+	}
+	for i := range c.Not {
+		add("!(%s)", describeCriteria(&c.Not[i]))
+	}
+	for i := range c.Or {
+		add("(%s | %s)", describeCriteria(&c.Or[i][0]), describeCriteria(&c.Or[i][1]))
+	}
+	return strings.Join(parts, " ")
+}
+
+func (r searchRequest) describe() string {
+	s := describeCriteria(&r.criteria)
+	if r.ret != nil {
+		s += fmt.Sprintf(" return %+v", *r.ret)
+	}
+	return s
+}
+
+func TestParseSearch(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ line, want string }{
+		{` ALL`, ``},
+		{` all seen UNANSWERED`, `+\Seen -\Answered`},
+		{` ANSWERED DELETED DRAFT FLAGGED RECENT SEEN`, `+\Answered +\Deleted +\Draft +\Flagged +\Recent +\Seen`},
+		{` UNDELETED UNDRAFT UNFLAGGED UNSEEN OLD`, `-\Deleted -\Draft -\Flagged -\Seen -\Recent`},
+		{` NEW`, `+\Recent -\Seen`},
+		{` KEYWORD $Forwarded UNKEYWORD x`, `+$Forwarded -x`},
+		{` FROM smith`, `From="smith"`},
+		{` BCC a CC b TO "c d" SUBJECT {1}` + "\r\ne", `Bcc="a" Cc="b" To="c d" Subject="e"`},
+		{` HEADER Message-ID "<1@x>"`, `Message-ID="<1@x>"`},
+		{` HEADER X ""`, `X=""`},
+		{` BODY a TEXT b`, `body="a" text="b"`},
+		{` SUBJECT "日本"`, `Subject="日本"`},
+		{` CHARSET UTF-8 SUBJECT {6}` + "\r\n日本", `Subject="日本"`},
+		{` CHARSET us-ascii TEXT x`, `text="x"`},
+		{` SINCE 1-Feb-1994`, `since 1994-02-01`},
+		{` BEFORE "01-Feb-1994"`, `before 1994-02-01`},
+		{` ON 31-Dec-2025`, `since 2025-12-31 before 2026-01-01`},
+		{` SENTON 28-Feb-2024`, `sentsince 2024-02-28 sentbefore 2024-02-29`},
+		{` SENTSINCE 1-Jan-2020 SENTBEFORE 1-Jan-2021`, `sentsince 2020-01-01 sentbefore 2021-01-01`},
+		{` SINCE 1-Jan-2020 SINCE 1-Jan-2021 SINCE 1-Jan-2019`, `since 2021-01-01`},
+		{` BEFORE 1-Jan-2020 BEFORE 1-Jan-2021 BEFORE 1-Jan-2019`, `before 2019-01-01`},
+		{` LARGER 100 SMALLER 200`, `>100 <200`},
+		{` LARGER 100 LARGER 50 SMALLER 200 SMALLER 300`, `>100 <200`},
+		{` LARGER 0`, `!(<1)`},
+		{` SMALLER 0`, `uid `},
+		{` SMALLER 0 SMALLER 5`, `uid  <5`},
+		{` 1:3,5 2:*`, `seq 1:3,5:5 seq 2:*`},
+		{` *`, `seq *:*`},
+		{` UID 5,1:2`, `uid 5:5,1:2`},
+		{` NOT SEEN`, `!(+\Seen)`},
+		{` NOT NOT SEEN`, `!(!(+\Seen))`},
+		{` NOT (SEEN FLAGGED)`, `!(+\Seen +\Flagged)`},
+		{` OR SEEN FLAGGED`, `(+\Seen | +\Flagged)`},
+		{` OR (1 SEEN) OR FROM a NOT TO b UNSEEN`, `-\Seen (seq 1:1 +\Seen | (From="a" | !(To="b")))`},
+		{` (ALL)`, ``},
+		{` ((SEEN) (FLAGGED UID 1))`, `uid 1:1 +\Seen +\Flagged`},
+		{` MODSEQ 620162338`, `modseq 620162338`},
+		{` MODSEQ 0`, `modseq 0`},
+		{` MODSEQ "/flags/\\draft" all 620162338`, `modseq 620162338`},
+		{` MODSEQ 5 MODSEQ 3`, `modseq 5`},
+		{` RETURN () ALL`, ` return {ReturnMin:false ReturnMax:false ReturnAll:true ReturnCount:false ReturnSave:false}`},
+		{` RETURN (MIN max COUNT) UNSEEN`, `-\Seen return {ReturnMin:true ReturnMax:true ReturnAll:false ReturnCount:true ReturnSave:false}`},
+		{` RETURN (ALL) CHARSET UTF-8 SEEN`, `+\Seen return {ReturnMin:false ReturnMax:false ReturnAll:true ReturnCount:false ReturnSave:false}`},
+	}
+	for _, tt := range tests {
+		r, err := parseSearch(decoderOf(tt.line), 0)
+		if err != nil {
+			t.Errorf("SEARCH%s: %v", tt.line, err)
+		} else if r.describe() != tt.want {
+			t.Errorf("SEARCH%s: %s, want %s", tt.line, r.describe(), tt.want)
+		}
+	}
+}
+
+func TestParseSearchBad(t *testing.T) {
+	t.Parallel()
+	for _, line := range []string{
+		``, ` `, ` NOSUCH`, ` ALL `, ` ALL  SEEN`, ` ()`, ` (ALL`, ` ALL)`, ` NOT`, ` NOT `, ` OR SEEN`, ` OR`, ` FROM`, ` FROM `,
+		` HEADER X`, ` SINCE 31-Foo-2020`, ` SINCE 2020-01-01`, ` SINCE 30-Feb-2020`, ` LARGER x`, ` LARGER -1`, ` SMALLER`,
+		` UID`, ` UID x`, ` 0`, ` 1,`, ` $`, ` KEYWORD`, ` KEYWORD \Foo`, ` MODSEQ`, ` MODSEQ x`, ` MODSEQ "/flags/x" 1`,
+		` MODSEQ "/flags/x" some 1`, ` RETURN (MIN)`, ` RETURN MIN ALL`, ` RETURN (LEAST) ALL`, ` RETURN (SAVE) ALL`, ` RETURN (MIN`,
+		` CHARSET`, ` CHARSET UTF-8`, ` CHARSET UTF-8 RETURN (MIN) ALL`, ` "x"`, " SUBJECT \"\xff\"", " SUBJECT \"a\x00\"",
+		` ` + strings.Repeat("NOT ", 60) + `SEEN`,
+		` ` + strings.Repeat("(", 60) + `SEEN` + strings.Repeat(")", 60),
+		` ` + strings.Repeat("OR SEEN ", 60) + `SEEN`,
+	} {
+		if r, err := parseSearch(decoderOf(line), 0); err == nil {
+			t.Errorf("SEARCH%s: %s, want an error", line, r.describe())
+		}
+	}
+}
+
+func TestParseSearchCharset(t *testing.T) {
+	t.Parallel()
+	d := decoderOf(" CHARSET ISO-2022-JP SUBJECT {3}\r\nabc")
+	if _, err := parseSearch(d, 0); err != errCharset {
+		t.Errorf("%v, want %v", err, errCharset)
+	}
+	if err := d.Err(); err != nil {
+		t.Errorf("the command was not read to its end: %v", err)
+	}
+}
+
+func FuzzParseSearch(f *testing.F) {
+	f.Add(` RETURN (MIN COUNT) CHARSET UTF-8 OR (1:* SEEN) NOT UID 5 HEADER X "y"`)
+	f.Add(` SINCE 1-Feb-1994 LARGER 0 SMALLER 0 MODSEQ "/flags/x" all 5`)
+	f.Fuzz(func(t *testing.T, line string) {
+		r, err := parseSearch(decoderOf(line), byUID)
+		if err == nil && depthOf(&r.criteria) > maxSearchDepth+1 {
+			t.Fatalf("%q nests too deep", line)
+		}
+	})
+}
+
+func depthOf(c *store.Criteria) int {
+	deepest := 0
+	for i := range c.Not {
+		deepest = max(deepest, depthOf(&c.Not[i]))
+	}
+	for i := range c.Or {
+		deepest = max(deepest, depthOf(&c.Or[i][0]), depthOf(&c.Or[i][1]))
+	}
+	return deepest + 1
+}
+
+func TestReported(t *testing.T) {
+	t.Parallel()
+	uids := []imap.UID{2, 3, 5}
+	tests := []struct {
+		o    imap.SearchOptions
+		want string
+	}{
+		{imap.SearchOptions{ReturnMin: true}, "[2]"},
+		{imap.SearchOptions{ReturnMax: true}, "[5]"},
+		{imap.SearchOptions{ReturnMin: true, ReturnMax: true}, "[2 5]"},
+		{imap.SearchOptions{ReturnMin: true, ReturnCount: true}, "[2 3 5]"},
+		{imap.SearchOptions{ReturnAll: true}, "[2 3 5]"},
+	}
+	for _, tt := range tests {
+		if got := fmt.Sprint(reported(uids, &tt.o)); got != tt.want {
+			t.Errorf("%+v: %s, want %s", tt.o, got, tt.want)
+		}
+	}
+}

@@ -1,0 +1,532 @@
+package imap
+
+import (
+	"bufio"
+	"bytes"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+var update = flag.Bool("update", false, "rewrite the S lines of transcripts with what the server says")
+
+// patience is how long the server may take to say something. It is only ever waited for when a test fails.
+const patience = 15 * time.Second
+
+// TestTranscripts plays the conversations in testdata. Their language is defined in testdata/README.md.
+func TestTranscripts(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no transcripts: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			t.Parallel()
+			playFile(t, file)
+		})
+	}
+}
+
+func playFile(t *testing.T, file string) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := parseScript(t, string(text))
+	p := newPlayer(t, s)
+	defer p.close()
+	for i := range s.steps {
+		if !p.step(&s.steps[i]) {
+			break
+		}
+	}
+	if *update && s.changed {
+		if err := os.WriteFile(file, []byte(s.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// script is a transcript that has been read: its steps, and the messages at its end.
+type script struct {
+	steps    []scriptLine
+	messages map[string][]byte
+	archive  string // the sections of messages as they were written
+	changed  bool
+}
+
+// scriptLine is one line, or the S lines that stand together, with the comments and empty lines before it.
+type scriptLine struct {
+	line   int
+	before string   // comments and empty lines
+	verb   string   // "C", "C~", "C<", "S", or a directive
+	conn   int      // of C and S
+	arg    string   // of C and directives
+	expect []expect // of S
+}
+
+// expect is a response the server must send, with CRLF between its lines.
+type expect struct {
+	line    int
+	text    string
+	ordered bool   // S1!
+	comment string // what followed on the line
+}
+
+var (
+	clientLine   = regexp.MustCompile(`^C(\d)([:~<]) ?(.*)$`)
+	serverLine   = regexp.MustCompile(`^S(\d)([:!|]) ?(.*)$`)
+	comment      = regexp.MustCompile(`\s{2,}# .*$`)
+	sectionLine  = regexp.MustCompile(`(?m)^-- (\S+)( escaped)? --\n`)
+	placeholders = regexp.MustCompile(`\$[a-z_][a-z0-9_]*`)
+)
+
+func parseScript(t *testing.T, text string) *script {
+	s := &script{messages: make(map[string][]byte)}
+	if at := sectionLine.FindStringIndex(text); at != nil {
+		s.archive, text = text[at[0]:], text[:at[0]]
+		s.parseSections(t)
+	}
+	before := ""
+	for i, line := range strings.Split(strings.TrimSuffix(text, "\n"), "\n") {
+		if line == "" || line[0] == '#' {
+			before += line + "\n"
+			continue
+		}
+		if !s.parseLine(line, before, i+1) {
+			t.Fatalf("line %d: %q is nothing a transcript can say", i+1, line)
+		}
+		before = ""
+	}
+	return s
+}
+
+func (s *script) parseLine(line, before string, number int) bool {
+	note := comment.FindString(line)
+	line = strings.TrimSuffix(line, note)
+	if m := clientLine.FindStringSubmatch(line); m != nil {
+		s.steps = append(s.steps, scriptLine{line: number, before: before, verb: "C" + m[2], conn: int(m[1][0] - '0'), arg: m[3] + note})
+		return true
+	}
+	m := serverLine.FindStringSubmatch(line)
+	if m == nil {
+		verb, arg, _ := strings.Cut(line, " ")
+		s.steps = append(s.steps, scriptLine{line: number, before: before, verb: verb, arg: arg + note})
+		return verb != "" && verb[0] >= 'a' && verb[0] <= 'z'
+	}
+	conn := int(m[1][0] - '0')
+	last := len(s.steps) - 1
+	if m[2] == "|" {
+		if last < 0 || s.steps[last].verb != "S" || before != "" {
+			return false
+		}
+		e := &s.steps[last].expect[len(s.steps[last].expect)-1]
+		e.text += "\r\n" + m[3]
+		return true
+	}
+	if last < 0 || s.steps[last].verb != "S" || s.steps[last].conn != conn || before != "" {
+		s.steps = append(s.steps, scriptLine{line: number, before: before, verb: "S", conn: conn})
+		last++
+	}
+	s.steps[last].expect = append(s.steps[last].expect, expect{number, m[3], m[2] == "!", note})
+	return true
+}
+
+func (s *script) parseSections(t *testing.T) {
+	at := sectionLine.FindAllStringSubmatchIndex(s.archive, -1)
+	for i, m := range at {
+		end := len(s.archive)
+		if i+1 < len(at) {
+			end = at[i+1][0]
+		}
+		body := s.archive[m[1]:end]
+		if m[4] >= 0 {
+			body = unescape(t, body)
+		}
+		s.messages[s.archive[m[2]:m[3]]] = []byte(strings.ReplaceAll(body, "\n", "\r\n"))
+	}
+}
+
+// message returns the octets of a section, or of "filler:N": a message of N octets.
+func (s *script) message(t *testing.T, name string) []byte {
+	if size, ok := strings.CutPrefix(name, "filler:"); ok {
+		n, err := strconv.Atoi(size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := "Subject: filler\r\n\r\n" + strings.Repeat(strings.Repeat("x", 76)+"\r\n", n/78+1)
+		return []byte(text[:n-2] + "\r\n")
+	}
+	octets, ok := s.messages[name]
+	if !ok {
+		t.Fatalf("there is no section %q", name)
+	}
+	return octets
+}
+
+// String writes the transcript again.
+func (s *script) String() string {
+	var b strings.Builder
+	for _, st := range s.steps {
+		b.WriteString(st.before)
+		switch {
+		case st.verb == "S":
+			for _, e := range st.expect {
+				b.WriteString(e.String(st.conn))
+			}
+		case st.verb[0] == 'C':
+			fmt.Fprintf(&b, "C%d%s %s\n", st.conn, st.verb[1:], st.arg)
+		default:
+			fmt.Fprintf(&b, "%s %s\n", st.verb, st.arg)
+		}
+	}
+	if s.archive != "" {
+		return strings.TrimRight(b.String(), "\n") + "\n\n" + s.archive
+	}
+	return b.String()
+}
+
+// String writes the lines of a response.
+func (e expect) String(conn int) string {
+	mark := ":"
+	if e.ordered {
+		mark = "!"
+	}
+	lines := strings.Split(e.text, "\r\n")
+	out := fmt.Sprintf("S%d%s %s%s\n", conn, mark, lines[0], e.comment)
+	for _, l := range lines[1:] {
+		out += strings.TrimRight(fmt.Sprintf("S%d| %s", conn, l), " ") + "\n"
+	}
+	return out
+}
+
+// escapeRaw makes control octets and what is not UTF-8 visible, CRLF excepted.
+func escapeRaw(p []byte) string {
+	var b strings.Builder
+	for i, line := range strings.Split(string(p), "\r\n") {
+		if i > 0 {
+			b.WriteString("\r\n")
+		}
+		for _, r := range line {
+			switch {
+			case r < ' ' || r == 0x7f || r == 0xfffd:
+				fmt.Fprintf(&b, `\x%02x`, r)
+			default:
+				b.WriteRune(r)
+			}
+		}
+	}
+	return b.String()
+}
+
+// unescape understands \r, \n, \xNN and the like.
+func unescape(t *testing.T, s string) string {
+	parts := strings.Split(s, "\n")
+	for i, p := range parts {
+		q, err := strconv.Unquote(`"` + strings.ReplaceAll(p, `"`, `\"`) + `"`)
+		if err != nil {
+			t.Fatalf("%q: %v", p, err)
+		}
+		parts[i] = q
+	}
+	return strings.Join(parts, "\n")
+}
+
+// player plays a script.
+type player struct {
+	t       *testing.T
+	s       *script
+	world   *world
+	clients map[int]*client
+	vars    map[string]string
+}
+
+func newPlayer(t *testing.T, s *script) *player {
+	return &player{t: t, s: s, world: newWorld(t), clients: make(map[int]*client), vars: make(map[string]string)}
+}
+
+func (p *player) close() {
+	for _, c := range p.clients {
+		_ = c.conn.Close() // the test is over
+	}
+}
+
+// step runs one step and reports whether to go on.
+func (p *player) step(st *scriptLine) bool {
+	p.t.Helper()
+	switch st.verb {
+	case "C:":
+		p.client(st.conn).send(p.t, []byte(p.substitute(st.arg)+"\r\n"))
+	case "C~":
+		p.client(st.conn).send(p.t, []byte(unescape(p.t, p.substitute(st.arg))))
+	case "C<":
+		p.client(st.conn).send(p.t, p.s.message(p.t, st.arg))
+	case "S":
+		return p.listen(st)
+	case "connect":
+		n, err := strconv.Atoi(st.arg)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		p.clients[n] = p.world.dial(p.t)
+	case "close":
+		n, err := strconv.Atoi(st.arg)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		_ = p.client(n).conn.Close() // the server will notice
+	default:
+		p.world.direct(p.t, p.s, st)
+	}
+	return true
+}
+
+// client returns a connection, logged in if it was not there before.
+func (p *player) client(n int) *client {
+	if p.clients[n] == nil {
+		p.clients[n] = p.world.login(p.t)
+	}
+	return p.clients[n]
+}
+
+func (p *player) substitute(s string) string {
+	return placeholders.ReplaceAllStringFunc(s, func(name string) string {
+		if v, ok := p.vars[name]; ok {
+			return v
+		}
+		return name
+	})
+}
+
+// listen hears the responses of a step. Those before a tagged one come in any order, save where S1! asks for it.
+func (p *player) listen(st *scriptLine) bool {
+	p.t.Helper()
+	var heard []expect
+	want := st.expect
+	for len(want) > 0 {
+		n := 1
+		for n < len(want) && !isBarrier(want[n-1].text) {
+			n++
+		}
+		got, ok := p.hear(st.conn, want[:n])
+		if _, lenient := withoutAny(want[:n]); lenient {
+			heard = append(heard, expect{text: "* …"})
+		}
+		heard = append(heard, got...)
+		if want = want[n:]; !ok && !*update {
+			return false
+		}
+	}
+	if *update && !sameTexts(heard, st.expect) {
+		st.expect, p.s.changed = heard, true
+	}
+	return true
+}
+
+// isBarrier reports whether a response ends what the server has to say for now.
+func isBarrier(s string) bool { return !strings.HasPrefix(s, "* ") || strings.HasPrefix(s, "* BYE") }
+
+func sameTexts(a, b []expect) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i].text != b[i].text {
+			return false
+		}
+	}
+	return true
+}
+
+// hear matches responses with those wanted, of which only the last can be a barrier. It returns what was heard in the
+// words of the script where they match.
+func (p *player) hear(conn int, want []expect) (heard []expect, ok bool) {
+	p.t.Helper()
+	left, lenient := withoutAny(want)
+	barrier := isBarrier(want[len(want)-1].text)
+	for len(left) > 0 {
+		got, err := p.client(conn).response()
+		if err != nil {
+			p.t.Errorf("line %d: waiting for %q: %v", left[0].line, left[0].text, err)
+			return heard, false
+		}
+		i := p.match(left, got)
+		if i < 0 && lenient && !isBarrier(got) {
+			continue
+		}
+		if i < 0 {
+			if !*update {
+				p.t.Errorf("line %d: connection %d heard\n\t%q\nbut expected\n%s", left[0].line, conn, got, list(left))
+				return heard, false
+			}
+			heard = append(heard, expect{text: got})
+			if isBarrier(got) {
+				return heard, true
+			}
+			continue
+		}
+		heard = append(heard, left[i])
+		left = append(left[:i:i], left[i+1:]...)
+		if barrier && isBarrier(got) && len(left) > 0 {
+			if !*update {
+				p.t.Errorf("line %d: connection %d never heard\n%s", left[0].line, conn, list(left))
+			}
+			return heard, *update
+		}
+	}
+	return heard, true
+}
+
+// withoutAny takes out "* …", which allows any other untagged responses, and reports whether it was there.
+func withoutAny(want []expect) (left []expect, found bool) {
+	for _, e := range want {
+		if e.text == "* …" {
+			found = true
+			continue
+		}
+		left = append(left, e)
+	}
+	return left, found
+}
+
+func list(es []expect) string {
+	var b strings.Builder
+	for _, e := range es {
+		fmt.Fprintf(&b, "\t%q\n", e.text)
+	}
+	return b.String()
+}
+
+// match finds the wanted response that got is. Those with S1! match in their order only.
+func (p *player) match(left []expect, got string) int {
+	blocked := false
+	for i, e := range left {
+		if e.ordered && blocked {
+			continue
+		}
+		if p.matches(e.text, got) {
+			return i
+		}
+		blocked = blocked || e.ordered
+	}
+	return -1
+}
+
+// matches compares a response with what the script says, captures the placeholders it does not know yet and compares those
+// it does.
+func (p *player) matches(want, got string) bool {
+	want, prefix := strings.CutSuffix(want, "…")
+	var pattern strings.Builder
+	var names []string
+	at := 0
+	for _, m := range placeholders.FindAllStringIndex(want, -1) {
+		name := want[m[0]:m[1]]
+		pattern.WriteString(regexp.QuoteMeta(want[at:m[0]]))
+		at = m[1]
+		if v, ok := p.vars[name]; ok {
+			pattern.WriteString(regexp.QuoteMeta(v))
+			continue
+		}
+		pattern.WriteString(`([^\s()\[\]]+)`)
+		names = append(names, name)
+	}
+	pattern.WriteString(regexp.QuoteMeta(want[at:]))
+	tail := `\z`
+	if prefix {
+		tail = ""
+	}
+	m := regexp.MustCompile(`(?s)\A` + pattern.String() + tail).FindStringSubmatch(got)
+	for i, name := range names {
+		if m != nil && name != "$_" {
+			p.vars[name] = m[i+1]
+		}
+	}
+	return m != nil
+}
+
+// client is a connection as a script sees it.
+type client struct {
+	conn      net.Conn
+	responses chan string // closed when there are no more
+}
+
+func newClient(conn net.Conn) *client {
+	c := &client{conn: conn, responses: make(chan string, 1000)}
+	go c.read()
+	return c
+}
+
+func (c *client) send(t *testing.T, p []byte) {
+	t.Helper()
+	if err := c.conn.SetWriteDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.conn.Write(p); err != nil {
+		t.Fatalf("send %q: %v", p, err)
+	}
+}
+
+// read cuts what comes into responses.
+func (c *client) read() {
+	defer close(c.responses)
+	r := bufio.NewReaderSize(c.conn, 64<<10)
+	for {
+		p, err := readResponse(r)
+		if err != nil {
+			return
+		}
+		c.responses <- escapeRaw(p)
+	}
+}
+
+var literalEnd = regexp.MustCompile(`\{(\d+)\}\r\n$`)
+
+// readResponse reads a line, with the literals in it, and leaves out its CRLF.
+func readResponse(r *bufio.Reader) ([]byte, error) {
+	var b bytes.Buffer
+	for {
+		line, err := r.ReadBytes('\n')
+		b.Write(line)
+		if err != nil {
+			if b.Len() > 0 {
+				return nil, fmt.Errorf("%w after %q", err, b.String())
+			}
+			return nil, err
+		}
+		m := literalEnd.FindSubmatch(line)
+		if m == nil {
+			return bytes.TrimSuffix(b.Bytes(), []byte("\r\n")), nil
+		}
+		n, err := strconv.ParseInt(string(m[1]), 10, 64)
+		if err == nil {
+			_, err = io.CopyN(&b, r, n)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%w in a literal of %q", err, b.String())
+		}
+	}
+}
+
+// response waits for the next response. The end of the connection counts as one, "EOF".
+func (c *client) response() (string, error) {
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case s, ok := <-c.responses:
+		if !ok {
+			return "EOF", nil
+		}
+		return s, nil
+	case <-timer.C:
+		return "", fmt.Errorf("nothing heard for %v", patience)
+	}
+}
