@@ -13,6 +13,9 @@ func parseContentType(s string) (typ, subtype string, params []Param) {
 		p.i++
 		subtype = p.token()
 	}
+	if p.peek() >= 0x7f { // not even a token
+		subtype = ""
+	}
 	params = p.params()
 	if typ != "" && subtype != "" {
 		return upper(typ), upper(subtype), params

@@ -9,8 +9,11 @@ import (
 // Encoded words are recognised wherever they stand, since many programs put them where RFC 2047 §5 forbids them. Adjacent
 // ones of one charset are joined before they are decoded, since many programs cut characters in two. Octets outside of
 // them are read as UTF-8, as ISO-2022-JP if they have its escape sequences, or as Windows-1252.
-func DecodeHeader(value string) string {
-	var d headerDecoder
+func DecodeHeader(value string) string { return decodeHeader(value, "") }
+
+// decodeHeader is DecodeHeader where octets that are no UTF-8 are in the given charset.
+func decodeHeader(value, charset string) string {
+	d := headerDecoder{charset: charset}
 	for value != "" && !d.noEnd {
 		i := strings.Index(value, "=?")
 		if i < 0 {
@@ -34,6 +37,7 @@ func DecodeHeader(value string) string {
 
 // headerDecoder puts the pieces of a value together.
 type headerDecoder struct {
+	charset string
 	out     strings.Builder
 	pending encodedWord // one or more words, not yet decoded
 	gap     string      // white space after pending; of no meaning if another word follows (RFC 2047 §6.2)
@@ -130,7 +134,7 @@ func (d *headerDecoder) plain(s string) {
 	case isISO2022JP([]byte(s)):
 		s = decodeCharset("iso-2022-jp", []byte(s))
 	case !utf8.ValidString(s):
-		s = decodeCharset("", []byte(s))
+		s = decodeCharset(d.charset, []byte(s))
 	}
 	d.out.WriteString(s)
 }

@@ -27,7 +27,7 @@ const (
 func (p *Part) Search(body io.ReaderAt, in Scope, folded ...string) (bool, error) {
 	m := newMatcher(folded)
 	if in == InText {
-		if err := m.header(section(body, p.Header, p.Body)); err != nil {
+		if err := m.header(body, p); err != nil {
 			return false, fmt.Errorf("search header: %w", err)
 		}
 	}
@@ -44,7 +44,7 @@ func (p *Part) SearchHeader(body io.ReaderAt, field, folded string) (bool, error
 	name := []byte(field)
 	found := false
 	scan := newFieldScanner(section(body, p.Header, p.Body))
-	value := fieldText{m: m}
+	value := fieldText{m: m, charset: p.firstCharset()}
 	scan.piece = func(b []byte) {
 		if bytes.EqualFold(scan.name, name) {
 			found = true
@@ -69,7 +69,7 @@ func (p *Part) searchBody(body io.ReaderAt, m *matcher) error {
 	case m.done():
 		return nil
 	case p.isMessage():
-		if err := m.header(section(body, p.Children[0].Header, p.Children[0].Body)); err != nil {
+		if err := m.header(body, p.Children[0]); err != nil {
 			return err
 		}
 		return p.Children[0].searchBody(body, m)
@@ -94,6 +94,19 @@ func (p *Part) textReader(r io.Reader) io.Reader {
 		r = transform.NewReader(r, &htmlText{})
 	}
 	return r
+}
+
+// firstCharset returns the charset of the first text, "" if none is named: what a header with raw octets is likely in.
+func (p *Part) firstCharset() string {
+	if s := p.param("charset"); s != "" && p.Type == "TEXT" {
+		return s
+	}
+	for _, c := range p.Children {
+		if s := c.firstCharset(); s != "" {
+			return s
+		}
+	}
+	return ""
 }
 
 const searchChunk = 16 << 10 // octets that are folded and searched at once
@@ -171,11 +184,11 @@ func (m *matcher) text(r io.Reader) error {
 	return nil
 }
 
-// header searches a header: names and decoded values.
-func (m *matcher) header(r io.Reader) error {
+// header searches the header of a message: names and decoded values.
+func (m *matcher) header(body io.ReaderAt, p *Part) error {
 	defer m.end()
-	scan := newFieldScanner(r)
-	value := fieldText{m: m}
+	scan := newFieldScanner(section(body, p.Header, p.Body))
+	value := fieldText{m: m, charset: p.firstCharset()}
 	first := true
 	scan.piece = func(b []byte) {
 		if first && len(scan.name) > 0 {
@@ -195,8 +208,9 @@ func (m *matcher) header(r io.Reader) error {
 
 // fieldText decodes the value of a field for a matcher. A value that is too long is decoded in pieces.
 type fieldText struct {
-	m   *matcher
-	raw []byte
+	m       *matcher
+	charset string // of octets that are not encoded as they should be
+	raw     []byte
 }
 
 func (t *fieldText) add(b []byte) {
@@ -208,7 +222,7 @@ func (t *fieldText) add(b []byte) {
 
 func (t *fieldText) flush() {
 	if len(t.raw) > 0 {
-		t.m.add([]byte(DecodeHeader(string(t.raw))))
+		t.m.add([]byte(decodeHeader(string(t.raw), t.charset)))
 	}
 	t.raw = t.raw[:0]
 }
