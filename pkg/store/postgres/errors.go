@@ -85,6 +85,12 @@ func isConflict(err error) bool {
 	return hasCode(err, serializationFailure) || hasCode(err, deadlockDetected)
 }
 
+// isRefused reports an answer of the server: what was asked was not done.
+func isRefused(err error) bool {
+	var pe *pgconn.PgError
+	return errors.As(err, &pe)
+}
+
 // isDuplicate reports a unique violation in a table.
 func isDuplicate(err error, table string) bool {
 	var pe *pgconn.PgError

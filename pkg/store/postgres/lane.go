@@ -1,7 +1,265 @@
 package postgres
 
-import "context"
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"time"
 
-type lane struct{}
+	"github.com/jackc/pgx/v5"
 
-func (s *Store) startLanes(background context.Context) {}
+	"postern/pkg/store"
+)
+
+const (
+	laneCount   = 4
+	laneQueue   = 64  // deliveries that wait before their senders do
+	laneBatch   = 128 // deliveries in one commit
+	laneOctets  = 4 << 20
+	laneTimeout = time.Minute // for one commit
+)
+
+// delivery is one Append: messages for one mailbox that become visible together.
+type delivery struct {
+	ctx      context.Context
+	a        *account
+	box      store.MailboxID
+	arrivals []*arrival
+	size     int64
+	keywords bool // some flag must be looked up in the mailbox's list
+	done     chan error
+}
+
+// live are the messages to be stored.
+func (d *delivery) live() []*arrival {
+	var live []*arrival
+	for _, m := range d.arrivals {
+		if !m.duplicate {
+			live = append(live, m)
+		}
+	}
+	return live
+}
+
+func (d *delivery) octets() (n int) {
+	for _, m := range d.arrivals {
+		n += len(m.header) + len(m.tree) + len(m.data)
+	}
+	return n
+}
+
+// lane commits deliveries: all that wait when it is free, in one transaction. There is no timer, so a delivery that comes
+// alone is not held up; those that come while a commit is under way share the next one. An account's deliveries go
+// through one lane, which so can count its quota.
+type lane struct {
+	s     *Store
+	queue chan *delivery
+	ended chan struct{} // closed when nothing more is taken from queue
+}
+
+func (s *Store) startLanes(ctx context.Context) {
+	for range laneCount {
+		l := &lane{s: s, queue: make(chan *delivery, laneQueue), ended: make(chan struct{})}
+		s.lanes = append(s.lanes, l)
+		s.background(ctx, l.run)
+	}
+}
+
+var errClosing = fmt.Errorf("the store is closing: %w", store.ErrUnavailable)
+
+// deliver stores what Append has prepared. On return it is committed, or failed; if ctx has ended, nobody knows.
+func (a *account) deliver(ctx context.Context, d *delivery) error {
+	if d.keywords {
+		return a.deliverAlone(ctx, d)
+	}
+	l := a.s.lanes[uint64(a.id)%laneCount]
+	select {
+	case l.queue <- d:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-l.ended:
+		return errClosing
+	}
+	select {
+	case err := <-d.done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-l.ended:
+	}
+	select {
+	case err := <-d.done: // it was in the last batch
+		return err
+	default:
+		return errClosing
+	}
+}
+
+func (l *lane) run(ctx context.Context) {
+	defer close(l.ended)
+	var next *delivery
+	for {
+		if next == nil {
+			select {
+			case next = <-l.queue:
+			case <-ctx.Done():
+				return
+			}
+		}
+		var batch []*delivery
+		batch, next = l.gather(next)
+		l.commit(context.WithoutCancel(ctx), batch) // what has begun is finished when the store closes
+	}
+}
+
+// gather takes what is waiting, and returns separately a delivery that no longer fits.
+func (l *lane) gather(first *delivery) (batch []*delivery, next *delivery) {
+	batch = []*delivery{first}
+	for octets := first.octets(); len(batch) < laneBatch; {
+		select {
+		case d := <-l.queue:
+			if octets += d.octets(); octets > laneOctets {
+				return batch, d
+			}
+			batch = append(batch, d)
+		default:
+			return batch, nil
+		}
+	}
+	return batch, nil
+}
+
+// commit stores a batch and tells each sender how it went.
+func (l *lane) commit(ctx context.Context, batch []*delivery) {
+	ctx, cancel := context.WithTimeout(ctx, laneTimeout)
+	defer cancel()
+	batch = l.admit(ctx, batch)
+	if len(batch) == 0 {
+		return
+	}
+	err := l.s.storeBatch(ctx, l.s.pool, batch)
+	if err == nil || !isRefused(err) {
+		finish(batch, err) // without an answer from the server nobody knows what happened: to try again might store it twice
+		return
+	}
+	for _, d := range batch { // one of them spoiled it for all
+		finish([]*delivery{d}, l.s.storeOne(ctx, d))
+	}
+}
+
+// finish publishes and answers.
+func finish(batch []*delivery, err error) {
+	for _, d := range batch {
+		if err == nil && len(d.live()) > 0 {
+			d.a.s.published(d.a.id, d.box)
+		}
+		d.done <- err
+	}
+}
+
+// admit answers those deliveries that need not be tried: their sender has gone, or their account is full.
+func (l *lane) admit(ctx context.Context, batch []*delivery) []*delivery {
+	ids := make([]store.AccountID, len(batch))
+	for i, d := range batch {
+		ids[i] = d.a.id
+	}
+	left, err := l.s.room(ctx, l.s.pool, ids...)
+	if err != nil {
+		finish(batch, err)
+		return nil
+	}
+	admitted := batch[:0]
+	for _, d := range batch {
+		octets, limited := left[d.a.id]
+		switch {
+		case d.ctx.Err() != nil:
+			d.done <- context.Cause(d.ctx)
+		case limited && d.size > octets:
+			d.done <- overQuota(d.size, octets)
+		default:
+			if limited {
+				left[d.a.id] = octets - d.size
+			}
+			admitted = append(admitted, d)
+		}
+	}
+	return admitted
+}
+
+// deliverAlone is for deliveries whose flags name keywords: the mailbox must be locked before their bits are known.
+func (a *account) deliverAlone(ctx context.Context, d *delivery) error {
+	return a.s.onlyNew(ctx, d, func() error {
+		return a.write(ctx, "deliver", []store.MailboxID{d.box}, func(tx pgx.Tx, at []*lockedBox) error {
+			if err := a.s.mayGrow(ctx, tx, a.id, d.size); err != nil {
+				return err
+			}
+			for _, m := range d.live() {
+				bits, _, err := a.flagBits(ctx, tx, d.box, store.FlagChange{Flags: m.flagNames}.Bits)
+				if err != nil {
+					return err
+				}
+				m.kw = int64(bits.Keywords)
+			}
+			at[0].changed = true
+			return a.s.storeBatch(ctx, tx, []*delivery{d})
+		})
+	})
+}
+
+// storeOne stores one delivery in a transaction of its own.
+func (s *Store) storeOne(ctx context.Context, d *delivery) error {
+	return s.onlyNew(ctx, d, func() error {
+		err := s.storeBatch(ctx, s.pool, []*delivery{d})
+		if isConflict(err) {
+			err = s.storeBatch(ctx, s.pool, []*delivery{d})
+		}
+		return err
+	})
+}
+
+// onlyNew runs a transaction that stores d, and if it failed because messages of d were delivered before, again without
+// these.
+func (s *Store) onlyNew(ctx context.Context, d *delivery, run func() error) error {
+	err := run()
+	for try := 0; isDuplicate(err, "deliveries") && try < 3; try++ {
+		if err := s.markDuplicates(ctx, d); err != nil {
+			return err
+		}
+		err = run()
+	}
+	return err
+}
+
+const (
+	sqlForgetDelivered = `
+delete from deliveries
+where account_id = $1 and key = any($2) and at < now() - interval '24 hours'`
+
+	sqlDelivered = `
+select key
+from deliveries
+where account_id = $1 and key = any($2)`
+)
+
+// markDuplicates finds out which messages have been delivered before, and makes way for those long ago.
+func (s *Store) markDuplicates(ctx context.Context, d *delivery) error {
+	var keys [][]byte
+	for _, m := range d.live() {
+		if m.key != nil {
+			keys = append(keys, m.key)
+		}
+	}
+	var b pgx.Batch
+	b.Queue(sqlForgetDelivered, d.a.id, keys)
+	b.Queue(sqlDelivered, d.a.id, keys).Query(func(rows pgx.Rows) error {
+		var key []byte
+		_, err := pgx.ForEachRow(rows, []any{&key}, func() error {
+			for _, m := range d.arrivals {
+				m.duplicate = m.duplicate || bytes.Equal(m.key, key)
+			}
+			return nil
+		})
+		return err
+	})
+	return s.pool.SendBatch(ctx, &b).Close()
+}

@@ -60,13 +60,14 @@ func (o Options) undelete() time.Duration { return max(o.Undelete, 0) }
 
 // Store keeps mail in PostgreSQL. It implements store.Store and auth.Directory, and is safe for concurrent use.
 type Store struct {
-	opts   Options
-	log    *zap.Logger
-	pool   *pgxpool.Pool
-	keys   *keyring
-	ids    *idSource
-	routes *routeCache
-	lanes  []*lane
+	opts      Options
+	log       *zap.Logger
+	pool      *pgxpool.Pool
+	keys      *keyring
+	ids       *idSource
+	routes    *lru[string, route]
+	unlimited *lru[store.AccountID, time.Time] // accounts known to have no quota, until when
+	lanes     []*lane
 	reading
 
 	stop    context.CancelFunc // ends the background goroutines
@@ -81,11 +82,19 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	pool, err := newPool(ctx, o)
+	metrics, err := NewMetrics(o.Registerer)
+	if err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	pool, err := newPool(ctx, o, metrics)
 	if err != nil {
 		return nil, failed("open store", err)
 	}
-	s := &Store{opts: o, log: o.Log, pool: pool, keys: keys, routes: newRouteCache()}
+	s := &Store{
+		opts: o, log: o.Log, pool: pool, keys: keys,
+		routes: newLRU[string, route](routesCached), unlimited: newLRU[store.AccountID, time.Time](keysCached),
+		reading: newReading(o, metrics),
+	}
 	if err := s.start(ctx); err != nil {
 		s.Close()
 		return nil, failed("open store", err)
@@ -93,14 +102,17 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	return s, nil
 }
 
-func newPool(ctx context.Context, o Options) (*pgxpool.Pool, error) {
+func newPool(ctx context.Context, o Options, m *Metrics) (*pgxpool.Pool, error) {
 	cfg, err := pgxpool.ParseConfig(o.URL)
 	if err != nil {
 		return nil, err
 	}
 	cfg.MaxConns = o.MaxConns
 	cfg.ConnConfig.RuntimeParams["application_name"] = "postern"
-	return pgxpool.NewWithConfig(ctx, cfg)
+	cfg.ConnConfig.Tracer = m
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	m.pool.Store(pool)
+	return pool, err
 }
 
 func (s *Store) start(ctx context.Context) error {

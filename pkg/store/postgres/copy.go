@@ -1,0 +1,206 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"math/bits"
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+	"github.com/jackc/pgx/v5"
+
+	"postern/pkg/store"
+)
+
+// Copy implements store.Account.
+func (a *account) Copy(ctx context.Context, from, to store.MailboxID, uids imap.UIDSet) (imap.CopyData, error) {
+	return a.transfer(ctx, transfer{op: "copy", sql: copyMessages, from: from, to: to, uids: uids, grows: true})
+}
+
+// Move implements store.Account.
+func (a *account) Move(ctx context.Context, from, to store.MailboxID, uids imap.UIDSet) (imap.CopyData, error) {
+	return a.transfer(ctx, transfer{op: "move", sql: moveMessages, from: from, to: to, uids: uids})
+}
+
+// transfer is what Copy and Move have to do.
+type transfer struct {
+	op       string
+	sql      uidSQL
+	from, to store.MailboxID
+	uids     imap.UIDSet
+	grows    bool // the account's use grows: its quota counts
+}
+
+func (a *account) transfer(ctx context.Context, t transfer) (data imap.CopyData, err error) {
+	err = a.write(ctx, t.op, []store.MailboxID{t.from, t.to}, func(tx pgx.Tx, at []*lockedBox) (err error) {
+		data, err = a.transferIn(ctx, tx, at, t)
+		return err
+	})
+	return data, err
+}
+
+const sqlTransferNeeds = `
+select coalesce(sum(size), 0), coalesce(bit_or(kw), 0)
+from messages
+where account_id = $1 and mailbox_id = $2 and {uids}`
+
+var transferNeeds = byUIDs(sqlTransferNeeds)
+
+// transferIn does it in a transaction that has locked the two mailboxes, from and to.
+func (a *account) transferIn(ctx context.Context, tx pgx.Tx, at []*lockedBox, t transfer) (imap.CopyData, error) {
+	src, dst := at[0], at[1]
+	data := imap.CopyData{UIDValidity: dst.uidValidity}
+	if t.uids = store.Normalize(t.uids); len(t.uids) == 0 {
+		return data, nil
+	}
+	var size, used int64
+	sql, from, to := transferNeeds.on(t.uids)
+	if err := tx.QueryRow(ctx, sql, a.id, src.id, from, to).Scan(&size, &used); err != nil {
+		return data, err
+	}
+	if t.grows {
+		if err := a.s.mayGrow(ctx, tx, a.id, size); err != nil {
+			return data, err
+		}
+	}
+	places, err := a.translate(ctx, tx, src.id, dst.id, uint64(used))
+	if err != nil {
+		return data, err
+	}
+	sql, from, to = t.sql.on(t.uids)
+	rows, err := tx.Query(ctx, sql, a.id, src.id, from, to, dst.id, dst.uidNext, dst.next(), time.Now().UnixMilli(), places, src.next())
+	if err != nil {
+		return data, err
+	}
+	moved, err := pgx.CollectRows(rows, pgx.RowTo[imap.UID])
+	if err != nil || len(moved) == 0 {
+		return data, err
+	}
+	src.changed = !t.grows
+	dst.changed = true // src may be the same
+	data.SourceUIDs = store.UIDSetOf(moved)
+	data.DestUIDs = imap.UIDSet{{Start: dst.uidNext, Stop: dst.uidNext + imap.UID(len(moved)) - 1}}
+	return data, nil
+}
+
+// translate returns, for each keyword bit of one mailbox, the bit that stands for it in another, where those that are
+// used become known. Bits that are not used have none (-1).
+func (a *account) translate(ctx context.Context, tx pgx.Tx, from, to store.MailboxID, used uint64) ([]int32, error) {
+	if used == 0 {
+		return []int32{}, nil
+	}
+	var names []string
+	if err := tx.QueryRow(ctx, sqlKeywords, a.id, from).Scan(&names); err != nil {
+		return nil, err
+	}
+	places := make([]int32, len(names))
+	var wanted []imap.Flag
+	for i := range names {
+		places[i] = -1
+		if used&(1<<i) != 0 {
+			wanted = append(wanted, imap.Flag(names[i]))
+		}
+	}
+	if bits.OnesCount64(used) != len(wanted) {
+		return nil, fmt.Errorf("mailbox %d has keyword bits without a name: %w", from, errDamaged)
+	}
+	_, known, err := a.flagBits(ctx, tx, to, func(known []imap.Flag) (store.FlagSet, []imap.Flag, error) {
+		return store.FlagBits(wanted, known)
+	})
+	if err != nil {
+		return nil, err
+	}
+	for i, name := range names {
+		if used&(1<<i) != 0 {
+			places[i] = int32(store.FindKeyword(known, imap.Flag(name)))
+		}
+	}
+	return places, nil
+}
+
+// The destination's row gets the messages in the order of their UIDs. Their keywords are translated by $9. $10 is Move's.
+const sqlCopy = `
+with src as materialized (
+  select uid, blob_id, thread_id, idate, kw, size, hsize, flags
+  from messages
+  where account_id = $1 and mailbox_id = $2 and {uids}
+), refs as (
+  insert into blob_refs (account_id, blob_id, refs)
+  select $1, blob_id, 1 + count(*)
+  from src
+  group by blob_id
+  order by blob_id
+  on conflict (account_id, blob_id) do update set refs = blob_refs.refs + excluded.refs - 1
+), s as (
+  update mailbox_state
+  set uidnext = uidnext + t.n, modseq = $7, n_msgs = n_msgs + t.n, n_unseen = n_unseen + t.unseen,
+      n_deleted = n_deleted + t.deleted, bytes = bytes + t.bytes
+  from (
+    select count(*)::int as n, (count(*) filter (where flags & 1 = 0))::int as unseen,
+      (count(*) filter (where flags & 8 <> 0))::int as deleted, sum(size) as bytes
+    from src
+  ) t
+  where account_id = $1 and mailbox_id = $5 and t.n > 0 and $10::bigint > 0
+), i as (
+  insert into messages (account_id, mailbox_id, uid, modseq, blob_id, thread_id, idate, savedate, kw, size, hsize, flags)
+  select $1, $5, $6::bigint + row_number() over (order by uid) - 1, $7::bigint, blob_id, thread_id, idate, $8,
+    case when kw = 0 then 0 else (
+      select coalesce(bit_or(1::bigint << k.place), 0)
+      from unnest($9::int[]) with ordinality k(place, nth)
+      where kw & (1::bigint << (k.nth - 1)::int) <> 0
+    ) end,
+    size, hsize, flags
+  from src
+)
+select uid
+from src
+order by uid`
+
+// Within one mailbox there is one row of counters, and one update of it.
+const sqlMove = `
+with src as (
+  delete from messages
+  where account_id = $1 and mailbox_id = $2 and {uids}
+  returning uid, blob_id, thread_id, idate, kw, size, hsize, flags
+), t as (
+  select count(*)::int as n, (count(*) filter (where flags & 1 = 0))::int as unseen,
+    (count(*) filter (where flags & 8 <> 0))::int as deleted, sum(size) as bytes
+  from src
+), j as (
+  insert into journal (account_id, mailbox_id, modseq, kind, uids)
+  select $1, $2, $10::bigint, 4, range_agg(int8range(uid, uid + 1))
+  from src
+  having count(*) > 0
+), gone as (
+  update mailbox_state
+  set modseq = $10, n_msgs = n_msgs - t.n, n_unseen = n_unseen - t.unseen, n_deleted = n_deleted - t.deleted, bytes = bytes - t.bytes
+  from t
+  where account_id = $1 and mailbox_id = $2 and t.n > 0 and $2 <> $5
+), come as (
+  update mailbox_state
+  set uidnext = uidnext + t.n, modseq = $7,
+      n_msgs = n_msgs + case when $2 = $5 then 0 else t.n end,
+      n_unseen = n_unseen + case when $2 = $5 then 0 else t.unseen end,
+      n_deleted = n_deleted + case when $2 = $5 then 0 else t.deleted end,
+      bytes = bytes + case when $2 = $5 then 0 else t.bytes end
+  from t
+  where account_id = $1 and mailbox_id = $5 and t.n > 0
+), i as (
+  insert into messages (account_id, mailbox_id, uid, modseq, blob_id, thread_id, idate, savedate, kw, size, hsize, flags)
+  select $1, $5, $6::bigint + row_number() over (order by uid) - 1, $7::bigint, blob_id, thread_id, idate, $8,
+    case when kw = 0 then 0 else (
+      select coalesce(bit_or(1::bigint << k.place), 0)
+      from unnest($9::int[]) with ordinality k(place, nth)
+      where kw & (1::bigint << (k.nth - 1)::int) <> 0
+    ) end,
+    size, hsize, flags
+  from src
+)
+select uid
+from src
+order by uid`
+
+var (
+	copyMessages = byUIDs(sqlCopy)
+	moveMessages = byUIDs(sqlMove)
+)

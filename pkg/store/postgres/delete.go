@@ -1,0 +1,105 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"postern/pkg/store"
+)
+
+// accountTables are the tables that hold an account's rows, in the order in which they are emptied, and how many rows go
+// in one transaction. The mailboxes go first: from then on nothing can be delivered.
+var accountTables = []struct {
+	name  string
+	batch int
+}{
+	{"mailbox_state", 1000},
+	{"mailboxes", 1000},
+	{"subscriptions", 10000},
+	{"messages", 10000},
+	{"journal", 1000},
+	{"mailbox_index", 100},
+	{"fts_seg", 1000},
+	{"fts_state", 1000},
+	{"deliveries", 10000},
+	{"pop3_lease", 1},
+	{"expunged", 10},
+	{"blob_refs", 10000},
+	{"bodies", 500},
+	{"blob_gc", 1000},
+}
+
+// A table's name cannot be an argument. It is one of accountTables.
+func sqlEmpty(table string) string {
+	return fmt.Sprintf(`
+delete from %[1]s
+where account_id = $1 and ctid = any(array(
+  select ctid
+  from %[1]s
+  where account_id = $1
+  limit $2
+))`, table)
+}
+
+const (
+	sqlBeginDelete = `
+update accounts
+set state = 2
+where account_id = $1`
+
+	sqlDeleteTargets = `
+delete from aliases
+where target = (select address from accounts where account_id = $1)`
+
+	sqlDeleteAccount = `
+delete from accounts
+where account_id = $1`
+)
+
+// DeleteAccount removes an account and all its mail for good, and the aliases' references to it. From the first moment
+// nobody can log in to it and no mail arrives. The rest is done in small transactions; if it is interrupted, call it
+// again. store.ErrNotFound.
+func (s *Store) DeleteAccount(ctx context.Context, id store.AccountID) error {
+	if err := s.beginDelete(ctx, id); err != nil {
+		return failed("delete account", err)
+	}
+	s.published(id)
+	for _, t := range accountTables {
+		if err := s.empty(ctx, id, t.name, t.batch); err != nil {
+			return failed("delete account: "+t.name, err)
+		}
+	}
+	_, err := s.pool.Exec(ctx, sqlDeleteAccount, id)
+	s.keys.cached.drop(id)
+	return failed("delete account", err)
+}
+
+func (s *Store) beginDelete(ctx context.Context, id store.AccountID) error {
+	defer s.forget(id)
+	return s.transact(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, sqlLockAddresses, addressesLock); err != nil {
+			return err
+		}
+		tag, err := tx.Exec(ctx, sqlBeginDelete, id)
+		if err != nil {
+			return err
+		}
+		if tag.RowsAffected() == 0 {
+			return fmt.Errorf("account %d: %w", id, store.ErrNotFound)
+		}
+		_, err = tx.Exec(ctx, sqlDeleteTargets, id)
+		return err
+	})
+}
+
+func (s *Store) empty(ctx context.Context, id store.AccountID, table string, batch int) error {
+	sql := sqlEmpty(table)
+	for {
+		tag, err := s.pool.Exec(ctx, sql, id, batch)
+		if err != nil || tag.RowsAffected() == 0 {
+			return err
+		}
+	}
+}

@@ -1,0 +1,222 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+	"github.com/jackc/pgx/v5"
+
+	"postern/pkg/store"
+)
+
+// storeBatch stores deliveries: with a pool in one pipeline that is one transaction, with a transaction as part of it.
+// Bodies go first, so that the mailbox rows are locked only for the last statement and the commit. A mailbox that is not
+// there, or a message that was delivered before, fails all.
+func (s *Store) storeBatch(ctx context.Context, q querier, batch []*delivery) error {
+	var b pgx.Batch
+	if d := batch[0]; len(batch) == 1 && len(d.live()) == 1 {
+		queueOne(&b, d, d.live()[0])
+	} else {
+		queueMany(&b, batch)
+	}
+	if b.Len() == 0 {
+		return nil
+	}
+	return q.SendBatch(ctx, &b).Close()
+}
+
+const (
+	sqlDelivery = `
+insert into deliveries (account_id, key)
+values ($1, $2)`
+
+	sqlIntentDone = `
+delete from blob_gc
+where account_id = $1 and gc_id = $2`
+
+	// Without its mailbox the UID is null, which the table refuses.
+	sqlArrive = `
+with s as (
+  update mailbox_state
+  set uidnext = uidnext + 1, modseq = modseq + 1, n_msgs = n_msgs + 1, n_unseen = n_unseen + 1 - ($7::int & 1),
+      n_deleted = n_deleted + ($7::int & 8) / 8, bytes = bytes + $5::int
+  where account_id = $1 and mailbox_id = $2
+  returning uidnext - 1 as uid, modseq
+)
+insert into messages (account_id, mailbox_id, uid, modseq, blob_id, idate, size, hsize, flags, kw, savedate)
+values ($1, $2, (select uid from s), (select modseq from s), $3, $4, $5, $6, $7, $8, $9)
+returning uid`
+)
+
+func queueOne(b *pgx.Batch, d *delivery, m *arrival) {
+	if m.stored {
+		b.Queue(sqlIntentDone, d.a.id, m.blob)
+	} else {
+		b.Queue(sqlBody, d.a.id, m.blob, 0, m.rawlen, m.header, m.tree, m.data)
+	}
+	if m.key != nil {
+		b.Queue(sqlDelivery, d.a.id, m.key)
+	}
+	b.Queue(sqlArrive, d.a.id, d.box, m.blob, m.received, m.size, m.hsize, m.flags, m.kw, time.Now().UnixMilli()).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&m.uid) })
+}
+
+const (
+	sqlBodies = `
+insert into bodies (account_id, blob_id, rawlen, hdr, tree, data)
+select *
+from unnest($1::bigint[], $2::bigint[], $3::int[], $4::bytea[], $5::bytea[], $6::bytea[])`
+
+	sqlDeliveries = `
+insert into deliveries (account_id, key)
+select *
+from unnest($1::bigint[], $2::bytea[])`
+
+	sqlIntentsDone = `
+delete from blob_gc g
+using unnest($1::bigint[], $2::bigint[]) t(account_id, blob_id)
+where g.account_id = t.account_id and g.gc_id = t.blob_id`
+
+	sqlLockMany = `
+select s.mailbox_id
+from mailbox_state s
+join unnest($1::bigint[], $2::bigint[]) t(account_id, mailbox_id) using (account_id, mailbox_id)
+order by s.account_id, s.mailbox_id
+for update of s`
+
+	sqlArriveMany = `
+with s as (
+  update mailbox_state s
+  set uidnext = s.uidnext + b.n, modseq = s.modseq + 1, n_msgs = s.n_msgs + b.n, n_unseen = s.n_unseen + b.unseen,
+      n_deleted = s.n_deleted + b.deleted, bytes = s.bytes + b.bytes
+  from unnest($1::bigint[], $2::bigint[], $3::int[], $4::int[], $5::int[], $6::bigint[])
+    b(account_id, mailbox_id, n, unseen, deleted, bytes)
+  where s.account_id = b.account_id and s.mailbox_id = b.mailbox_id
+  returning s.account_id, s.mailbox_id, s.uidnext - b.n as first, s.modseq
+)
+insert into messages (account_id, mailbox_id, uid, modseq, blob_id, idate, size, hsize, flags, kw, savedate)
+select t.account_id, t.mailbox_id, s.first + t.nth, s.modseq, t.blob_id, t.idate, t.size, t.hsize, t.flags, t.kw, $16
+from unnest($7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::int[], $13::int[], $14::int[], $15::bigint[])
+  t(account_id, mailbox_id, nth, blob_id, idate, size, hsize, flags, kw)
+left join s using (account_id, mailbox_id)
+returning account_id, blob_id, uid`
+)
+
+// rows are the columns of a batch's messages.
+type rows struct {
+	accounts, boxes, nths, blobs, idates, kws []int64
+	sizes, hsizes, flags                      []int32
+}
+
+// groups are the columns of a batch's mailboxes: how their counters grow.
+type groups struct {
+	accounts, boxes, octets   []int64
+	counts, unseens, deleteds []int32
+}
+
+func queueMany(b *pgx.Batch, batch []*delivery) {
+	batch = slices.Clone(batch)
+	slices.SortStableFunc(batch, func(x, y *delivery) int {
+		return cmp.Or(cmp.Compare(x.a.id, y.a.id), cmp.Compare(x.box, y.box))
+	})
+	queueBodies(b, batch)
+	r, g := columns(batch)
+	if len(g.boxes) == 0 {
+		return
+	}
+	if len(g.boxes) > 1 {
+		b.Queue(sqlLockMany, g.accounts, g.boxes)
+	}
+	b.Queue(sqlArriveMany, g.accounts, g.boxes, g.counts, g.unseens, g.deleteds, g.octets,
+		r.accounts, r.boxes, r.nths, r.blobs, r.idates, r.sizes, r.hsizes, r.flags, r.kws, time.Now().UnixMilli()).
+		Query(func(found pgx.Rows) error { return assignUIDs(batch, found) })
+}
+
+func queueBodies(b *pgx.Batch, batch []*delivery) {
+	var accounts, blobs, keyed, done, doneAccounts []int64
+	var rawlens []int32
+	var headers, trees, datas, keys [][]byte
+	for _, d := range batch {
+		for _, m := range d.live() {
+			if m.key != nil {
+				keyed, keys = append(keyed, int64(d.a.id)), append(keys, m.key)
+			}
+			if m.stored {
+				doneAccounts, done = append(doneAccounts, int64(d.a.id)), append(done, int64(m.blob))
+				continue
+			}
+			accounts, blobs = append(accounts, int64(d.a.id)), append(blobs, int64(m.blob))
+			rawlens = append(rawlens, int32(m.rawlen))
+			headers, trees, datas = append(headers, m.header), append(trees, m.tree), append(datas, m.data)
+		}
+	}
+	if len(blobs) > 0 {
+		b.Queue(sqlBodies, accounts, blobs, rawlens, headers, trees, datas)
+	}
+	if len(keys) > 0 {
+		b.Queue(sqlDeliveries, keyed, keys)
+	}
+	if len(done) > 0 {
+		b.Queue(sqlIntentsDone, doneAccounts, done)
+	}
+}
+
+// columns lays a sorted batch out in columns.
+func columns(batch []*delivery) (r rows, g groups) {
+	for _, d := range batch {
+		for _, m := range d.live() {
+			last := len(g.boxes) - 1
+			if last < 0 || g.accounts[last] != int64(d.a.id) || g.boxes[last] != int64(d.box) {
+				g.accounts, g.boxes = append(g.accounts, int64(d.a.id)), append(g.boxes, int64(d.box))
+				g.counts, g.unseens, g.deleteds = append(g.counts, 0), append(g.unseens, 0), append(g.deleteds, 0)
+				g.octets = append(g.octets, 0)
+				last++
+			}
+			r.add(d, m, g.counts[last])
+			g.add(last, m)
+		}
+	}
+	return r, g
+}
+
+func (r *rows) add(d *delivery, m *arrival, nth int32) {
+	r.accounts, r.boxes, r.nths = append(r.accounts, int64(d.a.id)), append(r.boxes, int64(d.box)), append(r.nths, int64(nth))
+	r.blobs, r.idates, r.kws = append(r.blobs, int64(m.blob)), append(r.idates, m.received), append(r.kws, m.kw)
+	r.sizes, r.hsizes, r.flags = append(r.sizes, int32(m.size)), append(r.hsizes, int32(m.hsize)), append(r.flags, m.flags)
+}
+
+func (g *groups) add(i int, m *arrival) {
+	g.counts[i]++
+	g.octets[i] += m.size
+	if store.SystemFlags(m.flags)&store.FlagSeen == 0 {
+		g.unseens[i]++
+	}
+	if store.SystemFlags(m.flags)&store.FlagDeleted != 0 {
+		g.deleteds[i]++
+	}
+}
+
+func assignUIDs(batch []*delivery, found pgx.Rows) error {
+	type key struct {
+		account store.AccountID
+		blob    store.MessageID
+	}
+	uids := make(map[key]imap.UID)
+	var k key
+	var uid imap.UID
+	if _, err := pgx.ForEachRow(found, []any{&k.account, &k.blob, &uid}, func() error {
+		uids[k] = uid
+		return nil
+	}); err != nil {
+		return err
+	}
+	for _, d := range batch {
+		for _, m := range d.live() {
+			m.uid = uids[key{d.a.id, m.blob}]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,104 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+	"github.com/jackc/pgx/v5"
+
+	"postern/pkg/store"
+)
+
+// bodyGrace is how long the bodies of expunged messages stay when there is no undelete period: sessions may still read
+// them through a snapshot (RFC 2180 §4.1).
+const bodyGrace = 15 * time.Minute
+
+// Expunge implements store.Account.
+func (a *account) Expunge(ctx context.Context, box store.MailboxID, uids imap.UIDSet, by store.Actor) ([]imap.UID, error) {
+	var gone []imap.UID
+	err := a.write(ctx, "expunge", []store.MailboxID{box}, func(tx pgx.Tx, at []*lockedBox) (err error) {
+		gone, err = a.expunge(ctx, tx, at[0], uids, by)
+		return err
+	})
+	return gone, err
+}
+
+// One statement: the messages, the record to restore them from, their references, the bodies without any, the journal
+// row and the counters.
+const sqlExpunge = `
+with gone as (
+  delete from messages
+  where account_id = $1 and mailbox_id = $2 and {uids}
+  returning uid, blob_id, thread_id, idate, savedate, kw, size, hsize, flags
+), numbered as (
+  select *, (row_number() over (order by uid) - 1)::int as o
+  from gone
+), kept as (
+  insert into expunged (account_id, expunge_id, chunk, mailbox_id, name, session, protocol, keywords,
+    uids, blobs, threads, idates, savedates, kws, sizes, hsizes, flags)
+  select $1, $6, n.o / 10000, $2, m.name, $9, $10, m.keywords,
+    array_agg(n.uid order by n.o), array_agg(n.blob_id order by n.o), array_agg(n.thread_id order by n.o),
+    array_agg(n.idate order by n.o), array_agg(n.savedate order by n.o), array_agg(n.kw order by n.o),
+    array_agg(n.size order by n.o), array_agg(n.hsize order by n.o), array_agg(n.flags order by n.o)
+  from numbered n
+  join mailboxes m on m.account_id = $1 and m.mailbox_id = $2
+  where $8::bool
+  group by n.o / 10000, m.name, m.keywords
+), counts as (
+  select blob_id, count(*)::int as n
+  from gone
+  group by blob_id
+), refs as (
+  update blob_refs r
+  set refs = r.refs - c.n
+  from counts c
+  where r.account_id = $1 and r.blob_id = c.blob_id
+  returning r.blob_id, r.refs
+), dead as (
+  select c.blob_id, (row_number() over (order by c.blob_id) - 1)::int as o
+  from counts c
+  left join refs r using (blob_id)
+  where coalesce(r.refs, 0) <= 0
+), gc as (
+  insert into blob_gc (account_id, gc_id, chunk, due, blobs)
+  select $1, $6, o / 1000, now() + $7::interval, array_agg(blob_id)
+  from dead
+  group by o / 1000
+), j as (
+  insert into journal (account_id, mailbox_id, modseq, kind, uids)
+  select $1, $2, $5::bigint, 4, range_agg(int8range(uid, uid + 1))
+  from gone
+  having count(*) > 0
+), s as (
+  update mailbox_state
+  set modseq = $5, n_msgs = n_msgs - t.n, n_unseen = n_unseen - t.unseen, n_deleted = n_deleted - t.deleted, bytes = bytes - t.bytes
+  from (
+    select count(*)::int as n, (count(*) filter (where flags & 1 = 0))::int as unseen,
+      (count(*) filter (where flags & 8 <> 0))::int as deleted, sum(size) as bytes
+    from gone
+  ) t
+  where account_id = $1 and mailbox_id = $2 and t.n > 0
+)
+select uid
+from numbered
+order by uid`
+
+var expunge = byUIDs(sqlExpunge)
+
+func (a *account) expunge(ctx context.Context, tx pgx.Tx, box *lockedBox, uids imap.UIDSet, by store.Actor) ([]imap.UID, error) {
+	set := store.Normalize(uids)
+	if len(set) == 0 {
+		return nil, nil
+	}
+	sql, from, to := expunge.on(set)
+	undelete := a.s.opts.undelete()
+	rows, err := tx.Query(ctx, sql, a.id, box.id, from, to, box.next(), a.s.ids.next(),
+		max(undelete, bodyGrace), undelete > 0, by.Session, by.Protocol)
+	if err != nil {
+		return nil, err
+	}
+	gone, err := pgx.CollectRows(rows, pgx.RowTo[imap.UID])
+	box.changed = len(gone) > 0
+	return gone, err
+}

@@ -1,0 +1,402 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/emersion/go-imap/v2"
+	"github.com/jackc/pgx/v5"
+
+	"postern/pkg/store"
+)
+
+// useBits are the special uses as mailboxes.special_use keeps them (RFC 6154 §2). \All and \Flagged have bits too,
+// though store.SpecialUses does not offer them.
+var useBits = []struct {
+	bit int16
+	use imap.MailboxAttr
+}{
+	{1, imap.MailboxAttrAll},
+	{2, imap.MailboxAttrArchive},
+	{4, imap.MailboxAttrDrafts},
+	{8, imap.MailboxAttrFlagged},
+	{16, imap.MailboxAttrJunk},
+	{32, imap.MailboxAttrSent},
+	{64, imap.MailboxAttrTrash},
+	{128, imap.MailboxAttrImportant},
+}
+
+func bitsOfUse(use []imap.MailboxAttr) (bits int16) {
+	for _, u := range useBits {
+		if slices.Contains(use, u.use) {
+			bits |= u.bit
+		}
+	}
+	return bits
+}
+
+func useOfBits(bits int16) (use []imap.MailboxAttr) {
+	for _, u := range useBits {
+		if bits&u.bit != 0 {
+			use = append(use, u.use)
+		}
+	}
+	return use
+}
+
+// selectMailboxes is the beginning of every statement that reads mailboxes for scanMailbox; the account is $1. \Recent is
+// counted only while that is cheap: beyond a thousand, no one has looked for long and the number is an upper bound.
+const selectMailboxes = `
+select m.mailbox_id, m.name, m.uidvalidity, m.special_use, s.uidnext, s.modseq, s.n_msgs, s.n_unseen, s.n_deleted, s.bytes,
+  case
+    when s.recent_uid >= s.uidnext then 0
+    when s.uidnext - s.recent_uid > 1000 then least(s.n_msgs, s.uidnext - s.recent_uid)
+    else (
+      select count(*)
+      from messages x
+      where x.account_id = $1 and x.mailbox_id = m.mailbox_id and x.uid >= s.recent_uid
+    )
+  end,
+  exists (select from subscriptions u where u.account_id = $1 and u.name = m.name)
+from mailboxes m
+join mailbox_state s using (account_id, mailbox_id)
+where m.account_id = $1`
+
+const (
+	sqlMailboxes = selectMailboxes + `
+order by m.name collate "C"`
+
+	sqlMailbox = selectMailboxes + ` and m.name = $2`
+)
+
+func scanMailbox(row pgx.CollectableRow) (m store.Mailbox, err error) {
+	var use int16
+	err = row.Scan(&m.ID, &m.Name, &m.UIDValidity, &use, &m.UIDNext, &m.ModSeq, &m.Messages, &m.Unseen, &m.Deleted, &m.Size,
+		&m.Recent, &m.Subscribed)
+	m.Use = useOfBits(use)
+	return m, err
+}
+
+// Mailboxes implements store.Account.
+func (a *account) Mailboxes(ctx context.Context) ([]store.Mailbox, error) {
+	if err := a.settleRecent(ctx); err != nil {
+		return nil, err
+	}
+	rows, err := a.s.pool.Query(ctx, sqlMailboxes, a.id)
+	if err != nil {
+		return nil, failed("list mailboxes", err)
+	}
+	boxes, err := pgx.CollectRows(rows, scanMailbox)
+	return boxes, failed("list mailboxes", err)
+}
+
+// Mailbox implements store.Account.
+func (a *account) Mailbox(ctx context.Context, name string) (store.Mailbox, error) {
+	canonical, err := store.CanonicalName(name)
+	if err != nil {
+		return store.Mailbox{}, fmt.Errorf("mailbox: %w: %w", store.ErrNotFound, err)
+	}
+	if err := a.settleRecent(ctx); err != nil {
+		return store.Mailbox{}, err
+	}
+	box, err := a.mailbox(ctx, a.s.pool, canonical)
+	return box, failed("mailbox", err)
+}
+
+func (a *account) mailbox(ctx context.Context, q querier, name string) (store.Mailbox, error) {
+	rows, err := q.Query(ctx, sqlMailbox, a.id, name)
+	if err != nil {
+		return store.Mailbox{}, err
+	}
+	return pgx.CollectExactlyOneRow(rows, scanMailbox)
+}
+
+// Create implements store.Account.
+func (a *account) Create(ctx context.Context, name string, use ...imap.MailboxAttr) (box store.Mailbox, err error) {
+	name, err = store.NewName(name)
+	if err != nil {
+		return box, fmt.Errorf("create mailbox: %w", err)
+	}
+	use, err = store.CanonicalUse(use)
+	if err != nil {
+		return box, fmt.Errorf("create mailbox: %w", err)
+	}
+	err = a.writeTree(ctx, "create mailbox", func(tx pgx.Tx) (err error) {
+		if err = a.create(ctx, tx, name, bitsOfUse(use)); err != nil {
+			return err
+		}
+		box, err = a.mailbox(ctx, tx, name)
+		return err
+	})
+	return box, err
+}
+
+const sqlTaken = `
+select name, special_use
+from mailboxes
+where account_id = $1 and (name = any($2) or special_use & $3 <> 0)`
+
+// create makes a mailbox and its missing parents. The tree must be locked.
+func (a *account) create(ctx context.Context, tx pgx.Tx, name string, use int16) error {
+	names := append(store.Parents(name), name)
+	rows, err := tx.Query(ctx, sqlTaken, a.id, names, use)
+	if err != nil {
+		return err
+	}
+	var taken string
+	var itsUse int16
+	usedBy := ""
+	_, err = pgx.ForEachRow(rows, []any{&taken, &itsUse}, func() error {
+		names = slices.DeleteFunc(names, func(n string) bool { return n == taken })
+		if itsUse&use != 0 {
+			usedBy = taken
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return err
+	case !slices.Contains(names, name):
+		return fmt.Errorf("mailbox %q: %w", name, store.ErrExists)
+	case usedBy != "":
+		return fmt.Errorf("mailbox %q: %w by %q", name, store.ErrUse, usedBy)
+	}
+	uses := make([]int16, len(names))
+	uses[len(uses)-1] = use
+	return a.insertMailboxes(ctx, tx, names, uses)
+}
+
+// Ids and UIDVALIDITYs only grow in an account's life: a mailbox deleted and made again within the second is told from
+// the old one (RFC 3501 §2.3.1.1).
+const sqlInsertMailboxes = `
+with a as (
+  update accounts
+  set next_mailbox = next_mailbox + cardinality($2::text[]),
+      last_validity = greatest(last_validity, extract(epoch from now())::bigint) + cardinality($2::text[])
+  where account_id = $1
+  returning next_mailbox - cardinality($2::text[]) - 1 as id, last_validity - cardinality($2::text[]) as validity
+), m as (
+  insert into mailboxes (account_id, mailbox_id, name, uidvalidity, special_use)
+  select $1, a.id + t.nth, t.name, a.validity + t.nth, t.use
+  from a, unnest($2::text[], $3::smallint[]) with ordinality t(name, use, nth)
+  returning mailbox_id
+)
+insert into mailbox_state (account_id, mailbox_id)
+select $1, mailbox_id
+from m`
+
+func (a *account) insertMailboxes(ctx context.Context, tx pgx.Tx, names []string, uses []int16) error {
+	_, err := tx.Exec(ctx, sqlInsertMailboxes, a.id, names, uses)
+	return err
+}
+
+// Delete implements store.Account.
+func (a *account) Delete(ctx context.Context, name string) error {
+	name, err := store.CanonicalName(name)
+	if err != nil {
+		return fmt.Errorf("delete mailbox: %w: %w", store.ErrNotFound, err)
+	}
+	if name == store.Inbox {
+		return fmt.Errorf("delete mailbox: INBOX: %w", store.ErrName)
+	}
+	return a.writeTree(ctx, "delete mailbox", func(tx pgx.Tx) error {
+		box, err := a.mailbox(ctx, tx, name)
+		if err != nil {
+			return err
+		}
+		below, err := a.subtree(ctx, tx, name)
+		if err != nil {
+			return err
+		}
+		if len(below) > 1 {
+			return fmt.Errorf("mailbox %q: %w", name, store.ErrHasChildren)
+		}
+		return a.remove(ctx, tx, box.ID)
+	})
+}
+
+// sqlForget ends a mailbox. Its rows in mailbox_state and mailboxes go last, so that until then it is locked.
+var sqlForget = []string{
+	`delete from journal where account_id = $1 and mailbox_id = $2`,
+	`delete from mailbox_index where account_id = $1 and mailbox_id = $2`,
+	`delete from fts_seg where account_id = $1 and mailbox_id = $2`,
+	`delete from fts_state where account_id = $1 and mailbox_id = $2`,
+	`delete from mailbox_state where account_id = $1 and mailbox_id = $2`,
+	`delete from mailboxes where account_id = $1 and mailbox_id = $2`,
+}
+
+// remove expunges a mailbox, so that its messages can be restored, and removes it.
+func (a *account) remove(ctx context.Context, tx pgx.Tx, box store.MailboxID) error {
+	at, err := a.lock(ctx, tx, []store.MailboxID{box})
+	if err != nil {
+		return err
+	}
+	if _, err := a.expunge(ctx, tx, at[0], allUIDs, store.Actor{}); err != nil {
+		return err
+	}
+	var b pgx.Batch
+	for _, sql := range sqlForget {
+		b.Queue(sql, a.id, box)
+	}
+	return tx.SendBatch(ctx, &b).Close()
+}
+
+const sqlSubtree = `
+select mailbox_id, name
+from mailboxes
+where account_id = $1 and (name = $2 or starts_with(name, $2 || '/'))
+order by mailbox_id`
+
+type namedBox struct {
+	ID   int64
+	Name string
+}
+
+// subtree returns a mailbox and all below it; nothing when there is none.
+func (a *account) subtree(ctx context.Context, tx pgx.Tx, name string) ([]namedBox, error) {
+	rows, err := tx.Query(ctx, sqlSubtree, a.id, name)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[namedBox])
+}
+
+// Rename implements store.Account.
+func (a *account) Rename(ctx context.Context, from, to string) error {
+	from, err := store.CanonicalName(from)
+	if err != nil {
+		return fmt.Errorf("rename mailbox: %w: %w", store.ErrNotFound, err)
+	}
+	to, err = store.NewName(to)
+	if err != nil {
+		return fmt.Errorf("rename mailbox: %w", err)
+	}
+	err = a.writeTree(ctx, "rename mailbox", func(tx pgx.Tx) error {
+		if from == store.Inbox {
+			return a.renameInbox(ctx, tx, to)
+		}
+		return a.rename(ctx, tx, from, to)
+	})
+	if isDuplicate(err, "mailboxes") {
+		return errors.Join(store.ErrExists, err)
+	}
+	return err
+}
+
+const sqlRename = `
+update mailboxes m
+set name = t.name
+from unnest($2::bigint[], $3::text[]) t(id, name)
+where m.account_id = $1 and m.mailbox_id = t.id`
+
+func (a *account) rename(ctx context.Context, tx pgx.Tx, from, to string) error {
+	moved, err := a.subtree(ctx, tx, from)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(moved, func(b namedBox) bool { return b.Name == from }) {
+		return fmt.Errorf("mailbox %q: %w", from, store.ErrNotFound)
+	}
+	if store.Below(to, from) {
+		return fmt.Errorf("mailbox %q cannot go below itself: %w", from, store.ErrName)
+	}
+	if err := a.makeRoom(ctx, tx, to); err != nil {
+		return err
+	}
+	ids, names := make([]int64, len(moved)), make([]string, len(moved))
+	for i, box := range moved {
+		ids[i] = box.ID
+		if names[i], err = store.Renamed(box.Name, from, to); err != nil {
+			return err
+		}
+	}
+	_, err = tx.Exec(ctx, sqlRename, a.id, ids, names)
+	return err
+}
+
+// makeRoom makes the missing parents of a name, which must be free.
+func (a *account) makeRoom(ctx context.Context, tx pgx.Tx, name string) error {
+	if _, err := a.mailbox(ctx, tx, name); err == nil {
+		return fmt.Errorf("mailbox %q: %w", name, store.ErrExists)
+	} else if !errors.Is(err, pgx.ErrNoRows) {
+		return err
+	}
+	parents := store.Parents(name)
+	if len(parents) == 0 {
+		return nil
+	}
+	err := a.create(ctx, tx, parents[len(parents)-1], 0)
+	if errors.Is(err, store.ErrExists) {
+		return nil
+	}
+	return err
+}
+
+// renameInbox moves the messages of INBOX to a new mailbox (RFC 3501 §6.3.5).
+func (a *account) renameInbox(ctx context.Context, tx pgx.Tx, to string) error {
+	if err := a.create(ctx, tx, to, 0); err != nil {
+		return err
+	}
+	var ids [2]store.MailboxID
+	for i, name := range []string{store.Inbox, to} {
+		box, err := a.mailbox(ctx, tx, name)
+		if err != nil {
+			return err
+		}
+		ids[i] = box.ID
+	}
+	at, err := a.lock(ctx, tx, ids[:])
+	if err != nil {
+		return err
+	}
+	_, err = a.transferIn(ctx, tx, at, transfer{sql: moveMessages, from: ids[0], to: ids[1], uids: allUIDs})
+	return err
+}
+
+const (
+	sqlSubscribe = `
+insert into subscriptions (account_id, name)
+select account_id, $2
+from accounts
+where account_id = $1
+on conflict do nothing`
+
+	sqlUnsubscribe = `
+delete from subscriptions
+where account_id = $1 and name = $2`
+
+	sqlSubscriptions = `
+select name
+from subscriptions
+where account_id = $1
+order by name collate "C"`
+)
+
+// Subscribe implements store.Account.
+func (a *account) Subscribe(ctx context.Context, name string, on bool) error {
+	name, err := store.CanonicalName(name)
+	if err != nil {
+		return fmt.Errorf("subscribe: %w", err)
+	}
+	sql := sqlUnsubscribe
+	if on {
+		sql = sqlSubscribe
+	}
+	tag, err := a.s.pool.Exec(ctx, sql, a.id, name)
+	if err == nil && tag.RowsAffected() > 0 {
+		a.s.published(a.id)
+	}
+	return failed("subscribe", err)
+}
+
+// Subscriptions implements store.Account.
+func (a *account) Subscriptions(ctx context.Context) ([]string, error) {
+	rows, err := a.s.pool.Query(ctx, sqlSubscriptions, a.id)
+	if err != nil {
+		return nil, failed("subscriptions", err)
+	}
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	return names, failed("subscriptions", err)
+}
