@@ -24,10 +24,10 @@ type Options struct {
 	Addr       string      // "host:port" or "unix:/path"
 	TLS        *tls.Config // nil: no TLS
 	Max        int         // connections at once; 0 means 20,000
-	MaxPerAddr int         // connections at once from one IPv4 address or IPv6 /64; 0 means 100, below 0 no limit
-	Handshake  time.Duration
+	MaxPerAddr int         // connections at once from one IPv4 address (an office is one) or IPv6 /64; 0 means 2,000, below 0 no limit
 	// Handshake bounds the TLS handshake, which runs with the first Read or Write and never delays Accept; 0 means 20 s.
-	Log *zap.Logger // nil: no log
+	Handshake time.Duration
+	Log       *zap.Logger // nil: no log
 }
 
 // keepAlive finds dead peers within some minutes (a probe each minute after two, four of them).
@@ -40,7 +40,7 @@ func Listen(ctx context.Context, o Options) (net.Listener, error) {
 		o.Max = 20_000
 	}
 	if o.MaxPerAddr == 0 {
-		o.MaxPerAddr = 100
+		o.MaxPerAddr = 2_000
 	}
 	if o.Handshake == 0 {
 		o.Handshake = 20 * time.Second
