@@ -134,10 +134,10 @@ with src as materialized (
 ), s as (
   update mailbox_state
   set uidnext = uidnext + t.n, modseq = $7, n_msgs = n_msgs + t.n, n_unseen = n_unseen + t.unseen,
-      n_deleted = n_deleted + t.deleted, bytes = bytes + t.bytes
+      n_deleted = n_deleted + t.deleted, bytes = bytes + t.octets
   from (
     select count(*)::int as n, (count(*) filter (where flags & 1 = 0))::int as unseen,
-      (count(*) filter (where flags & 8 <> 0))::int as deleted, sum(size) as bytes
+      (count(*) filter (where flags & 8 <> 0))::int as deleted, sum(size) as octets
     from src
   ) t
   where account_id = $1 and mailbox_id = $5 and t.n > 0 and $10::bigint > 0
@@ -164,7 +164,7 @@ with src as (
   returning uid, blob_id, thread_id, idate, kw, size, hsize, flags
 ), t as (
   select count(*)::int as n, (count(*) filter (where flags & 1 = 0))::int as unseen,
-    (count(*) filter (where flags & 8 <> 0))::int as deleted, sum(size) as bytes
+    (count(*) filter (where flags & 8 <> 0))::int as deleted, sum(size) as octets
   from src
 ), j as (
   insert into journal (account_id, mailbox_id, modseq, kind, uids)
@@ -173,7 +173,7 @@ with src as (
   having count(*) > 0
 ), gone as (
   update mailbox_state
-  set modseq = $10, n_msgs = n_msgs - t.n, n_unseen = n_unseen - t.unseen, n_deleted = n_deleted - t.deleted, bytes = bytes - t.bytes
+  set modseq = $10, n_msgs = n_msgs - t.n, n_unseen = n_unseen - t.unseen, n_deleted = n_deleted - t.deleted, bytes = bytes - t.octets
   from t
   where account_id = $1 and mailbox_id = $2 and t.n > 0 and $2 <> $5
 ), come as (
@@ -182,7 +182,7 @@ with src as (
       n_msgs = n_msgs + case when $2 = $5 then 0 else t.n end,
       n_unseen = n_unseen + case when $2 = $5 then 0 else t.unseen end,
       n_deleted = n_deleted + case when $2 = $5 then 0 else t.deleted end,
-      bytes = bytes + case when $2 = $5 then 0 else t.bytes end
+      bytes = bytes + case when $2 = $5 then 0 else t.octets end
   from t
   where account_id = $1 and mailbox_id = $5 and t.n > 0
 ), i as (

@@ -72,10 +72,10 @@ with gone as (
   having count(*) > 0
 ), s as (
   update mailbox_state
-  set modseq = $5, n_msgs = n_msgs - t.n, n_unseen = n_unseen - t.unseen, n_deleted = n_deleted - t.deleted, bytes = bytes - t.bytes
+  set modseq = $5, n_msgs = n_msgs - t.n, n_unseen = n_unseen - t.unseen, n_deleted = n_deleted - t.deleted, bytes = bytes - t.octets
   from (
     select count(*)::int as n, (count(*) filter (where flags & 1 = 0))::int as unseen,
-      (count(*) filter (where flags & 8 <> 0))::int as deleted, sum(size) as bytes
+      (count(*) filter (where flags & 8 <> 0))::int as deleted, sum(size) as octets
     from gone
   ) t
   where account_id = $1 and mailbox_id = $2 and t.n > 0
