@@ -16,6 +16,7 @@ create table accounts (
   last_validity bigint not null default 0,
   created_at    timestamptz not null default now()
 );
+create index accounts_deleting on accounts (account_id) where state = 2;
 comment on table accounts is 'One row a user. The row is also the lock of the account''s mailbox tree.';
 comment on column accounts.account_id is 'Never reused.';
 comment on column accounts.address is 'Login name and address, normalised: NFC, lower case.';
@@ -144,6 +145,7 @@ create table journal (
   uids       int8multirange not null,
   primary key (account_id, mailbox_id, modseq)
 );
+create index journal_at on journal using brin (at);
 comment on table journal is 'The feed of flag changes and expunges: one row a command, however many messages. Arrivals need none (uid >= uidnext last seen).';
 comment on column journal.kind is '1 add flags, 2 remove flags, 3 replace flags, 4 expunge.';
 comment on column journal.flags is 'The system flags of kinds 1-3, bits as in messages.';
@@ -169,6 +171,7 @@ create table expunged (
   flags      integer[] not null,
   primary key (account_id, expunge_id, chunk)
 );
+create index expunged_at on expunged using brin (at);
 comment on table expunged is 'What each expunge removed, for as long as it can be restored: parallel arrays, up to 10,000 messages a row.';
 comment on column expunged.name is 'The mailbox''s name at the time.';
 comment on column expunged.keywords is 'The mailbox''s keywords at the time: kws are bits of these.';
@@ -189,6 +192,7 @@ create table blob_gc (
   blobs      bigint[] not null,
   primary key (account_id, gc_id, chunk)
 );
+create index blob_gc_due on blob_gc (due);
 comment on table blob_gc is 'Bodies to delete once due: of expunged messages, at most 1,000 a row; and, until their message row is committed, of large deliveries.';
 comment on column blob_gc.due is 'When the undelete period or the longest delivery is over.';
 
@@ -198,12 +202,15 @@ create table mailbox_index (
   seg        integer not null,
   lo         bigint not null,
   hi         bigint not null,
+  n          integer not null,
   as_of      bigint not null,
   data       bytea not null,
   primary key (account_id, mailbox_id, seg)
 );
 alter table mailbox_index alter data set storage external;
 comment on table mailbox_index is 'Derived, may be emptied: the columns of messages, packed 4096 at a time, for opening large mailboxes.';
+comment on column mailbox_index.hi is 'The last UID the segment answers for; of the last segment, UIDNEXT - 1 at the time.';
+comment on column mailbox_index.n is 'Messages in the segment.';
 comment on column mailbox_index.as_of is 'The mod-sequence the segment reflects.';
 
 create table fts_seg (

@@ -1,0 +1,179 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+
+	"postern/pkg/store"
+)
+
+// windowsCached is how many windows of large messages the process keeps, so that a client that reads one in small pieces
+// over many commands has each part decoded once: 16 MiB.
+const windowsCached = 64
+
+// windowKey names a decoded part of a large message.
+type windowKey struct {
+	account store.AccountID
+	blob    store.MessageID
+	part    int
+}
+
+// errNoBody is returned when the octets of a message are not in the database: it was expunged and swept, or the database
+// is damaged.
+var errNoBody = errors.New("the message's octets are not there")
+
+// body reads the octets of a message: from what came with its page, or one part at a time. It is safe for concurrent
+// use, as an io.ReaderAt must be, and holds no connection between reads.
+type body struct {
+	ctx  context.Context
+	a    *account
+	row  store.Row
+	head int64 // octets in hdr
+
+	mu   sync.Mutex
+	hdr  []byte // nil: not read; guarded by mu
+	part int    // guarded by mu
+	data []byte // of part; nil: not read; guarded by mu
+}
+
+// newBody makes the body of a message; l is what has been read of it, or nil.
+func newBody(ctx context.Context, a *account, row store.Row, l *loaded) *body {
+	b := &body{ctx: ctx, a: a, row: row, head: headerColumn(int64(row.Header))}
+	if l != nil && l.err == nil {
+		b.hdr, b.data = l.hdr, l.data
+	}
+	return b
+}
+
+// ReadAt implements io.ReaderAt.
+func (b *body) ReadAt(p []byte, off int64) (int, error) {
+	if off < 0 {
+		return 0, errors.New("negative offset")
+	}
+	n := 0
+	for n < len(p) && off < b.row.Size {
+		piece, err := b.from(off)
+		if err != nil {
+			return n, failed(fmt.Sprintf("read body of UID %d", b.row.UID), err)
+		}
+		k := copy(p[n:], piece)
+		n += k
+		off += int64(k)
+	}
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+// from returns octets from off on: at least one, at most to the end of the column they are in.
+func (b *body) from(off int64) ([]byte, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if off < b.head {
+		if b.hdr == nil {
+			if err := b.readFirst(); err != nil {
+				return nil, err
+			}
+		}
+		return b.hdr[off:], nil
+	}
+	off -= b.head
+	part := int(off / window)
+	if b.data == nil || b.part != part {
+		if err := b.readPart(part); err != nil {
+			return nil, err
+		}
+	}
+	return b.data[off%window:], nil
+}
+
+// readFirst reads the header, and with a small message the rest. The caller holds mu.
+func (b *body) readFirst() error {
+	l, err := b.first(!large(&b.row))
+	if err != nil {
+		return err
+	}
+	b.hdr = l.hdr
+	if l.data != nil {
+		b.data, b.part = l.data, 0
+	}
+	return nil
+}
+
+const sqlFirst = `
+select hdr, case when $3 then data end
+from bodies
+where account_id = $1 and blob_id = $2 and part = 0`
+
+func (b *body) first(whole bool) (*loaded, error) {
+	key, err := b.a.s.key(b.ctx, b.a.id)
+	if err != nil {
+		return nil, err
+	}
+	var sealed sealedPart
+	err = b.a.s.pool.QueryRow(b.ctx, sqlFirst, b.a.id, b.row.ID, whole).Scan(&sealed.hdr, &sealed.data)
+	if err != nil {
+		return nil, b.failed(err)
+	}
+	l := decodeFirst(key, &b.row, sealed)
+	return l, b.failed(l.err)
+}
+
+// readPart makes part the one in data. The caller holds mu.
+func (b *body) readPart(part int) error {
+	if part == 0 && !large(&b.row) {
+		return b.readFirst()
+	}
+	key := windowKey{b.a.id, b.row.ID, part}
+	data, ok := b.a.s.windows.get(key)
+	if !ok {
+		var err error
+		if data, err = b.window(part); err != nil {
+			return b.failed(err)
+		}
+		b.a.s.windows.put(key, data)
+	}
+	b.data, b.part = data, part
+	return nil
+}
+
+const sqlWindow = `
+select data
+from bodies
+where account_id = $1 and blob_id = $2 and part = $3`
+
+func (b *body) window(part int) ([]byte, error) {
+	key, err := b.a.s.key(b.ctx, b.a.id)
+	if err != nil {
+		return nil, err
+	}
+	var sealed []byte
+	if err := b.a.s.pool.QueryRow(b.ctx, sqlWindow, b.a.id, b.row.ID, part).Scan(&sealed); err != nil {
+		return nil, err
+	}
+	k, err := key.forBlob(b.row.ID)
+	if err != nil {
+		return nil, err
+	}
+	return openColumn(k, part, columnData, sealed, min(b.row.Size-b.head-int64(part)*window, window))
+}
+
+// failed counts an error that says the message cannot be read, now or later.
+func (b *body) failed(err error) error {
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = fmt.Errorf("body %d: %w", b.row.ID, errNoBody)
+	}
+	if unreadable(err) {
+		b.a.s.metrics.bodyErrors.Inc()
+	}
+	return err
+}
+
+// unreadable says that an error concerns one message's octets, not the database.
+func unreadable(err error) bool { return errors.Is(err, errDamaged) || errors.Is(err, errNoBody) }

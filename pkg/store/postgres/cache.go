@@ -1,0 +1,195 @@
+package postgres
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"postern/pkg/store"
+)
+
+// flightTimeout bounds how long sessions wait together for one mailbox: enough to load a very large one from a slow disk.
+const flightTimeout = 2 * time.Minute
+
+// boxKey names a mailbox of any account.
+type boxKey struct {
+	account store.AccountID
+	box     store.MailboxID
+}
+
+// cache holds the newest version of each mailbox that has been opened of late, up to a budget of memory; the one used
+// longest ago goes first. Sessions keep the Snapshots they use, so a mailbox that was dropped while open comes back with
+// its next Refresh and costs no reading.
+//
+// Sessions that ask for one mailbox together share one look at the database (a flight). A session may only join a flight
+// that has not looked yet, so that everyone sees what was committed before they asked.
+type cache struct {
+	limit   int64
+	advance func(ctx context.Context, e *cached, known bool) (*version, error)
+	save    func(e *cached) // called with mu held when a mailbox is dropped; must not block
+	metrics *Metrics
+
+	mu    sync.Mutex
+	boxes map[boxKey]*cached // guarded by mu
+	order list.List          // of *cached, last used first; guarded by mu
+	bytes int64              // guarded by mu
+}
+
+// cached is a place in the cache. Except for key and what belongs to the running flight it is guarded by cache.mu.
+type cached struct {
+	key              boxKey
+	place            *list.Element
+	bytes            int64
+	now              *version // nil: not loaded yet
+	running, waiting *flight
+
+	differ int // belongs to the running flight: by how many messages the packed index is behind
+	drift int        // belongs to the running flight: by how much the counter of messages is known to be wrong
+}
+
+// flight is one look at the database on behalf of many.
+type flight struct {
+	known bool          // that there is something new
+	done  chan struct{} // closed when v and err are set
+	v     *version
+	err   error
+}
+
+func newCache(limit int64, m *Metrics) *cache {
+	return &cache{limit: limit, metrics: m, boxes: make(map[boxKey]*cached)}
+}
+
+// peek returns the newest version there is in memory, or nil.
+func (c *cache) peek(key boxKey) *version {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e, ok := c.boxes[key]
+	if !ok || e.now == nil {
+		c.metrics.cacheMisses.Inc()
+		return nil
+	}
+	c.metrics.cacheHits.Inc()
+	c.order.MoveToFront(e.place)
+	return e.now
+}
+
+// refresh returns the mailbox as it is now. have is a Snapshot the caller holds, or nil; known says that there is
+// something newer than what is cached.
+func (c *cache) refresh(ctx context.Context, key boxKey, have *store.Snapshot, known bool) (*version, error) {
+	f := c.join(ctx, key, have, known)
+	select {
+	case <-f.done:
+		return f.v, f.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// join finds or starts a flight that has not looked at the database yet.
+func (c *cache) join(ctx context.Context, key boxKey, have *store.Snapshot, known bool) *flight {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.entry(key)
+	if have != nil && (e.now == nil || e.now.snap.ModSeq() < have.ModSeq()) && e.running == nil {
+		e.now = &version{snap: have}
+		c.weigh(e)
+	}
+	if e.waiting != nil {
+		e.waiting.known = e.waiting.known || known
+		return e.waiting
+	}
+	f := &flight{known: known, done: make(chan struct{})}
+	if e.running != nil {
+		e.waiting = f
+		return f
+	}
+	e.running = f
+	go c.fly(context.WithoutCancel(ctx), e)
+	return f
+}
+
+// entry returns the place of a mailbox, made if need be, and marks it used. The caller holds mu.
+func (c *cache) entry(key boxKey) *cached {
+	e, ok := c.boxes[key]
+	if !ok {
+		e = &cached{key: key}
+		e.place = c.order.PushFront(e)
+		c.boxes[key] = e
+	}
+	c.order.MoveToFront(e.place)
+	return e
+}
+
+// fly runs the flights of e until nobody waits for one.
+func (c *cache) fly(ctx context.Context, e *cached) {
+	c.mu.Lock()
+	f := e.running
+	c.mu.Unlock()
+	for f != nil {
+		f.v, f.err = c.look(ctx, e, f.known)
+		next := c.land(e, f)
+		close(f.done)
+		f = next
+	}
+}
+
+func (c *cache) look(ctx context.Context, e *cached, known bool) (*version, error) {
+	ctx, cancel := context.WithTimeout(ctx, flightTimeout)
+	defer cancel()
+	return c.advance(ctx, e, known)
+}
+
+// land keeps what a flight found and returns the flight that takes off next, if any.
+func (c *cache) land(e *cached, f *flight) *flight {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e.running, e.waiting = e.waiting, nil
+	switch {
+	case errors.Is(f.err, store.ErrNotFound):
+		e.now = nil
+		c.weigh(e)
+	case f.err == nil && f.v != e.now:
+		e.now = f.v
+		c.weigh(e)
+	}
+	if e.now == nil && e.running == nil {
+		c.drop(e)
+	}
+	c.trim()
+	return e.running
+}
+
+// weigh brings the count of octets up to date. The caller holds mu.
+func (c *cache) weigh(e *cached) {
+	c.bytes -= e.bytes
+	e.bytes = 0
+	if e.now != nil {
+		e.bytes = e.now.bytes()
+	}
+	c.bytes += e.bytes
+	c.metrics.cacheBytes.Set(float64(c.bytes))
+}
+
+// trim drops the mailboxes used longest ago until the rest fits. The caller holds mu.
+func (c *cache) trim() {
+	for place := c.order.Back(); place != nil && c.bytes > c.limit && place != c.order.Front(); {
+		e := place.Value.(*cached)
+		place = place.Prev()
+		if e.running == nil {
+			if e.now != nil {
+				c.save(e)
+			}
+			c.drop(e)
+		}
+	}
+}
+
+// drop takes e out. The caller holds mu.
+func (c *cache) drop(e *cached) {
+	e.now = nil
+	c.weigh(e)
+	c.order.Remove(e.place)
+	delete(c.boxes, e.key)
+}

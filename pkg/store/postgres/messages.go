@@ -1,0 +1,263 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"iter"
+
+	"github.com/emersion/go-imap/v2"
+
+	"postern/pkg/message"
+	"postern/pkg/store"
+)
+
+// How many messages Messages reads with one query: by number, and by octets that will be in memory.
+const (
+	pageHeaders = 256
+	pageBodies  = 32
+	pageOctets  = 1 << 20
+	treeOctets  = 1 << 10 // what a MIME tree takes, for that sum
+)
+
+// Messages implements store.Account. What the snapshot knows comes from it. Headers, trees and bodies come in pages by
+// body, the next page already on its way while one is yielded; the connection is back in the pool before the first
+// message of a page is.
+func (a *account) Messages(ctx context.Context, have *store.Snapshot, uids imap.UIDSet, want store.Fields) iter.Seq2[*store.Message, error] {
+	return func(yield func(*store.Message, error) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		p := &pager{a: a, have: have, want: want, places: have.Indices(uids)}
+		if want&(store.WithPart|store.WithHeader|store.WithBody) == 0 {
+			p.bare(ctx, yield)
+			return
+		}
+		next := p.start(ctx)
+		for next != nil {
+			page := <-next
+			if page.err != nil {
+				yield(nil, failed("read messages", page.err))
+				return
+			}
+			next = p.start(ctx)
+			if !page.yield(ctx, p, yield) {
+				return
+			}
+		}
+	}
+}
+
+// pager walks the places of a Snapshot that are asked for, a page at a time.
+type pager struct {
+	a      *account
+	have   *store.Snapshot
+	want   store.Fields
+	places [][2]int // those still to come
+}
+
+// bare yields messages of which nothing need be read. Whoever does read a body pays for it then.
+func (p *pager) bare(ctx context.Context, yield func(*store.Message, error) bool) {
+	for _, r := range p.places {
+		for i := r[0]; i < r[1]; i++ {
+			m := p.have.Message(i)
+			m.Body = newBody(ctx, p.a, p.have.Row(i), nil)
+			if !yield(m, nil) {
+				return
+			}
+		}
+	}
+}
+
+// page is some messages and what was read of them.
+type page struct {
+	places []int
+	read   map[store.MessageID]*loaded
+	err    error // of the query: ends everything
+}
+
+// start begins to read the next page; nil means there is none.
+func (p *pager) start(ctx context.Context) <-chan *page {
+	pg := &page{places: p.next()}
+	if len(pg.places) == 0 {
+		return nil
+	}
+	done := make(chan *page, 1) // nobody need receive
+	go func() {
+		pg.read, pg.err = p.load(ctx, pg.places)
+		done <- pg
+	}()
+	return done
+}
+
+// next takes as many places as make a page.
+func (p *pager) next() []int {
+	limit := pageHeaders
+	if p.want&store.WithBody != 0 {
+		limit = pageBodies
+	}
+	var places []int
+	octets := 0
+	for len(p.places) > 0 && len(places) < limit && octets < pageOctets {
+		r := &p.places[0]
+		octets += p.octets(r[0])
+		places = append(places, r[0])
+		if r[0]++; r[0] == r[1] {
+			p.places = p.places[1:]
+		}
+	}
+	return places
+}
+
+// octets is how much of the message at place i will be read.
+func (p *pager) octets(i int) int {
+	row := p.have.Row(i)
+	n := 0
+	if p.want&store.WithPart != 0 {
+		n += treeOctets
+	}
+	if p.want&(store.WithHeader|store.WithBody) != 0 {
+		n += int(headerColumn(int64(row.Header)))
+	}
+	if p.want&store.WithBody != 0 && !large(&row) {
+		n += int(row.Size) - int(headerColumn(int64(row.Header)))
+	}
+	return n
+}
+
+// large says that what follows the header is in more than one part. Its parts are read one at a time, when they are
+// needed: a client that reads a large message in pieces must not pay for all of it with each.
+func large(r *store.Row) bool { return r.Size-headerColumn(int64(r.Header)) > window }
+
+const sqlParts = `
+select blob_id,
+  case when $3 then hdr end,
+  case when $4 then tree end,
+  case when blob_id = any($5) then data end
+from bodies
+where account_id = $1 and blob_id = any($2) and part = 0`
+
+// load reads a page. Errors of single messages are in what it returns.
+func (p *pager) load(ctx context.Context, places []int) (map[store.MessageID]*loaded, error) {
+	key, err := p.a.s.key(ctx, p.a.id)
+	if err != nil {
+		return nil, err
+	}
+	rows := make(map[store.MessageID]store.Row, len(places))
+	all, whole := make([]int64, 0, len(places)), make([]int64, 0, len(places))
+	for _, i := range places {
+		row := p.have.Row(i)
+		if _, ok := rows[row.ID]; ok {
+			continue // a copy
+		}
+		rows[row.ID] = row
+		all = append(all, int64(row.ID))
+		if p.want&store.WithBody != 0 && !large(&row) {
+			whole = append(whole, int64(row.ID))
+		}
+	}
+	return p.query(ctx, key, rows, []any{
+		p.a.id, all, p.want&(store.WithHeader|store.WithBody) != 0, p.want&store.WithPart != 0, whole,
+	})
+}
+
+func (p *pager) query(ctx context.Context, key *dataKey, rows map[store.MessageID]store.Row, args []any) (map[store.MessageID]*loaded, error) {
+	found, err := p.a.s.pool.Query(ctx, sqlParts, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer found.Close()
+	read := make(map[store.MessageID]*loaded, len(rows))
+	for found.Next() {
+		var id store.MessageID
+		var hdr, tree, data []byte
+		if err := found.Scan(&id, &hdr, &tree, &data); err != nil {
+			return nil, err
+		}
+		row := rows[id]
+		read[id] = decodeFirst(key, &row, sealedPart{hdr, tree, data})
+	}
+	return read, found.Err()
+}
+
+// sealedPart is what part 0 of a body holds, as stored; nil is what was not asked for.
+type sealedPart struct{ hdr, tree, data []byte }
+
+// loaded is what part 0 of a body holds.
+type loaded struct {
+	hdr, data []byte // nil if not read
+	tree      *message.Part
+	err       error
+}
+
+func decodeFirst(key *dataKey, row *store.Row, sealed sealedPart) *loaded {
+	k, err := key.forBlob(row.ID)
+	if err != nil {
+		return &loaded{err: err}
+	}
+	l := new(loaded)
+	h := headerColumn(int64(row.Header))
+	if sealed.hdr != nil {
+		l.hdr, l.err = openColumn(k, 0, columnHeader, sealed.hdr, h)
+	}
+	if sealed.data != nil && l.err == nil {
+		l.data, l.err = openColumn(k, 0, columnData, sealed.data, min(row.Size-h, window))
+	}
+	if sealed.tree != nil && l.err == nil {
+		l.tree, l.err = openTree(k, sealed.tree)
+	}
+	return l
+}
+
+// openColumn decodes a column that must have want octets.
+func openColumn(k *blobKey, part int, col column, sealed []byte, want int64) ([]byte, error) {
+	raw, err := decodePart(k, part, col, sealed)
+	if err == nil && int64(len(raw)) != want {
+		err = k.damaged(part, col, fmt.Errorf("%w: %d octets instead of %d", errDamaged, len(raw), want))
+	}
+	if err != nil {
+		return nil, err
+	}
+	if raw == nil {
+		raw = []byte{} // read, and empty
+	}
+	return raw, nil
+}
+
+func openTree(k *blobKey, sealed []byte) (*message.Part, error) {
+	raw, err := decodePart(k, 0, columnTree, sealed)
+	if err != nil {
+		return nil, err
+	}
+	tree := new(message.Part)
+	if err := tree.UnmarshalBinary(raw); err != nil {
+		return nil, k.damaged(0, columnTree, fmt.Errorf("%w: %w", errDamaged, err))
+	}
+	return tree, nil
+}
+
+// yield hands out the messages of a page. It returns false when the caller has had enough.
+func (pg *page) yield(ctx context.Context, p *pager, yield func(*store.Message, error) bool) bool {
+	for _, i := range pg.places {
+		row := p.have.Row(i)
+		m := p.have.Message(i)
+		l := pg.read[row.ID]
+		err := pg.check(l, row.ID)
+		if err == nil {
+			m.Part = l.tree
+		} else {
+			p.a.s.metrics.bodyErrors.Inc()
+			err = failed(fmt.Sprintf("read UID %d", row.UID), err)
+		}
+		m.Body = newBody(ctx, p.a, row, l)
+		if !yield(m, err) {
+			return false
+		}
+	}
+	return true
+}
+
+func (pg *page) check(l *loaded, id store.MessageID) error {
+	if l == nil {
+		return fmt.Errorf("body %d: %w", id, errNoBody)
+	}
+	return l.err
+}

@@ -1,0 +1,157 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Metrics is what a Store counts. It is also the pool's tracer, so that timing costs no layer. It is safe for
+// concurrent use.
+type Metrics struct {
+	statements   *prometheus.HistogramVec
+	cacheHits    prometheus.Counter
+	cacheMisses  prometheus.Counter
+	cacheBytes   prometheus.Gauge
+	notifyDelay  prometheus.Histogram
+	bodyErrors   prometheus.Counter
+	sweptBodies  prometheus.Counter
+	connsInUse   prometheus.GaugeFunc
+	connsTotal   prometheus.GaugeFunc
+	connsAwaited prometheus.CounterFunc
+	pool         atomic.Pointer[pgxpool.Pool]
+}
+
+// NewMetrics makes Metrics and registers them; r may be nil.
+func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
+	m := &Metrics{
+		statements: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "postern_sql_seconds", Help: "Time of SQL statements and pipelines.",
+			Buckets: prometheus.ExponentialBuckets(0.0001, 4, 9),
+		}, []string{"kind", "result"}),
+		cacheHits:   counter("postern_snapshot_cache_hits_total", "Mailboxes opened that were in memory."),
+		cacheMisses: counter("postern_snapshot_cache_misses_total", "Mailboxes opened that had to be read."),
+		cacheBytes: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "postern_snapshot_cache_bytes", Help: "Memory taken by snapshots of mailboxes.",
+		}),
+		notifyDelay: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "postern_notify_seconds", Help: "Time from a commit to the notification of other processes.",
+			Buckets: prometheus.ExponentialBuckets(0.0005, 4, 8),
+		}),
+		bodyErrors:  counter("postern_body_errors_total", "Bodies of messages found missing or damaged."),
+		sweptBodies: counter("postern_swept_bodies_total", "Bodies of messages deleted for good."),
+	}
+	m.gauges()
+	return m, m.register(r)
+}
+
+func counter(name, help string) prometheus.Counter {
+	return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+}
+
+func (m *Metrics) gauges() {
+	m.connsInUse = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "postern_sql_connections_in_use", Help: "Database connections in use.",
+	}, m.stat(func(s *pgxpool.Stat) float64 { return float64(s.AcquiredConns()) }))
+	m.connsTotal = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "postern_sql_connections", Help: "Database connections open.",
+	}, m.stat(func(s *pgxpool.Stat) float64 { return float64(s.TotalConns()) }))
+	m.connsAwaited = prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "postern_sql_connection_waits_total", Help: "How often a connection had to be waited for.",
+	}, m.stat(func(s *pgxpool.Stat) float64 { return float64(s.EmptyAcquireCount()) }))
+}
+
+// stat reads from the pool, once there is one.
+func (m *Metrics) stat(read func(*pgxpool.Stat) float64) func() float64 {
+	return func() float64 {
+		if pool := m.pool.Load(); pool != nil {
+			return read(pool.Stat())
+		}
+		return 0
+	}
+}
+
+func (m *Metrics) register(r prometheus.Registerer) error {
+	if r == nil {
+		return nil
+	}
+	for _, c := range []prometheus.Collector{
+		m.statements, m.cacheHits, m.cacheMisses, m.cacheBytes, m.notifyDelay, m.bodyErrors, m.sweptBodies,
+		m.connsInUse, m.connsTotal, m.connsAwaited,
+	} {
+		if err := r.Register(c); err != nil {
+			return fmt.Errorf("register metrics: %w", err)
+		}
+	}
+	return nil
+}
+
+// tally is the key under which a context may carry a *atomic.Int64 that counts the statements run on its behalf.
+type tally struct{}
+
+func count(ctx context.Context, n int) {
+	if c, ok := ctx.Value(tally{}).(*atomic.Int64); ok {
+		c.Add(int64(n))
+	}
+}
+
+type traced struct {
+	start time.Time
+	kind  string
+}
+
+type tracedKey struct{}
+
+// TraceQueryStart implements pgx.QueryTracer.
+func (m *Metrics) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
+	count(ctx, 1)
+	return context.WithValue(ctx, tracedKey{}, traced{time.Now(), verb(data.SQL)})
+}
+
+// TraceQueryEnd implements pgx.QueryTracer.
+func (m *Metrics) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryEndData) {
+	m.observe(ctx, data.Err)
+}
+
+// TraceBatchStart implements pgx.BatchTracer.
+func (m *Metrics) TraceBatchStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceBatchStartData) context.Context {
+	count(ctx, data.Batch.Len())
+	return context.WithValue(ctx, tracedKey{}, traced{time.Now(), "pipeline"})
+}
+
+// TraceBatchQuery implements pgx.BatchTracer.
+func (m *Metrics) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {}
+
+// TraceBatchEnd implements pgx.BatchTracer.
+func (m *Metrics) TraceBatchEnd(ctx context.Context, _ *pgx.Conn, data pgx.TraceBatchEndData) {
+	m.observe(ctx, data.Err)
+}
+
+func (m *Metrics) observe(ctx context.Context, err error) {
+	t, ok := ctx.Value(tracedKey{}).(traced)
+	if !ok {
+		return
+	}
+	result := "ok"
+	if err != nil {
+		result = "error"
+	}
+	m.statements.WithLabelValues(t.kind, result).Observe(time.Since(t.start).Seconds())
+}
+
+// verb is the first word of a statement, so that the number of labels is bounded.
+func verb(sql string) string {
+	word, _, _ := strings.Cut(strings.TrimLeft(sql, " \n\t"), " ")
+	word, _, _ = strings.Cut(word, "\n")
+	switch word {
+	case "select", "insert", "update", "delete", "with", "begin", "commit", "rollback":
+		return word
+	}
+	return "other"
+}

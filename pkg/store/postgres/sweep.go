@@ -1,0 +1,325 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"go.uber.org/zap"
+
+	"postern/pkg/store"
+)
+
+const (
+	sweepEvery = 5 * time.Minute
+	pruneEvery = 12 * time.Hour // journals: looking for what is old takes longer than removing it
+
+	deliveryKept = 24 * time.Hour      // so long an MTA may repeat itself
+	journalKept  = 30 * 24 * time.Hour // and no less than journalLeast rows of a mailbox
+	journalLeast = 1000
+
+	sweepRows = 5000 // in one statement
+)
+
+// sweepLock is the advisory lock that makes one process of a database the sweeper.
+const sweepLock = 0x706f7374 // "post"
+
+// keepSwept sweeps every few minutes until ctx ends.
+func (s *Store) keepSwept(ctx context.Context) {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			s.outage.report("sweep", s.sweepNow(ctx))
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// sweepNow sweeps by the database's clock, which is the one that dated what is swept.
+func (s *Store) sweepNow(ctx context.Context) error {
+	var now time.Time
+	if err := s.pool.QueryRow(ctx, `select now()`).Scan(&now); err != nil {
+		return err
+	}
+	return s.Sweep(ctx, now)
+}
+
+// Sweep removes what is no longer needed at the time now: bodies that nobody can read or restore, records of expunges
+// beyond the undelete period, old records of deliveries and of changes, and accounts that are being deleted. It returns
+// at once if another process is sweeping. The store calls it by itself every few minutes.
+func (s *Store) Sweep(ctx context.Context, now time.Time) error {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return failed("sweep", err)
+	}
+	defer conn.Release()
+	var ours bool
+	if err := conn.QueryRow(ctx, `select pg_try_advisory_lock($1)`, sweepLock).Scan(&ours); err != nil || !ours {
+		return failed("sweep", err)
+	}
+	sw := &sweeper{s: s, conn: conn, now: now}
+	err = sw.run(ctx)
+	free, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if _, e := conn.Exec(free, `select pg_advisory_unlock($1)`, sweepLock); e != nil {
+		_ = conn.Conn().Close(free) // the lock must not go back to the pool with the connection
+	}
+	return failed("sweep", err)
+}
+
+// sweeper is one pass. It holds the lock on its connection.
+type sweeper struct {
+	s    *Store
+	conn *pgxpool.Conn
+	now  time.Time
+}
+
+func (sw *sweeper) run(ctx context.Context) error {
+	for _, step := range []func(context.Context) error{sw.bodies, sw.deliveries, sw.expunged, sw.journals, sw.accounts} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const sqlDue = `
+select account_id, gc_id, chunk, blobs
+from blob_gc
+where due <= $1
+order by due
+limit 1
+for update skip locked`
+
+// A body that is referenced again is not deleted, whatever the queue says.
+const sqlDeleteBodies = `
+delete from bodies b
+where b.account_id = $1 and b.blob_id = any($2)
+  and not exists (select from blob_refs r where r.account_id = $1 and r.blob_id = b.blob_id and r.refs > 0)`
+
+const sqlDeleteRefs = `
+delete from blob_refs
+where account_id = $1 and blob_id = any($2) and refs <= 0`
+
+const sqlDequeue = `
+delete from blob_gc
+where account_id = $1 and gc_id = $2 and chunk = $3`
+
+// bodies deletes the bodies that are due, a row of the queue in each transaction.
+func (sw *sweeper) bodies(ctx context.Context) error {
+	for more := true; more; {
+		err := pgx.BeginFunc(ctx, sw.conn, func(tx pgx.Tx) (err error) {
+			more, err = sw.bodiesOnce(ctx, tx)
+			return err
+		})
+		if err != nil {
+			return failed("delete bodies", err)
+		}
+	}
+	return nil
+}
+
+func (sw *sweeper) bodiesOnce(ctx context.Context, tx pgx.Tx) (bool, error) {
+	rows, err := tx.Query(ctx, sqlDue, sw.now)
+	if err != nil {
+		return false, err
+	}
+	var account, gc, chunk int64
+	var blobs []int64
+	tag, err := pgx.ForEachRow(rows, []any{&account, &gc, &chunk, &blobs}, func() error { return nil })
+	if err != nil || tag.RowsAffected() == 0 {
+		return false, err
+	}
+	deleted, err := tx.Exec(ctx, sqlDeleteBodies, account, blobs)
+	if err != nil {
+		return false, err
+	}
+	sw.s.metrics.sweptBodies.Add(float64(deleted.RowsAffected()))
+	b := new(pgx.Batch)
+	b.Queue(sqlDeleteRefs, account, blobs)
+	b.Queue(sqlDequeue, account, gc, chunk)
+	return true, tx.SendBatch(ctx, b).Close()
+}
+
+const sqlOldDeliveries = `
+delete from deliveries
+where ctid = any(array(select ctid from deliveries where at < $1 limit $2))`
+
+func (sw *sweeper) deliveries(ctx context.Context) error {
+	return failed("delete records of deliveries", sw.repeat(ctx, sqlOldDeliveries, sw.now.Add(-deliveryKept)))
+}
+
+const sqlOldExpunged = `
+delete from expunged
+where ctid = any(array(select ctid from expunged where at < $1 limit $2))`
+
+func (sw *sweeper) expunged(ctx context.Context) error {
+	return failed("delete records of expunges", sw.repeat(ctx, sqlOldExpunged, sw.now.Add(-sw.s.opts.undelete())))
+}
+
+// repeat runs a statement that removes at most $2 rows older than $1 until it finds none.
+func (sw *sweeper) repeat(ctx context.Context, sql string, before time.Time) error {
+	for {
+		tag, err := sw.conn.Exec(ctx, sql, before, sweepRows)
+		if err != nil || tag.RowsAffected() < sweepRows {
+			return err
+		}
+	}
+}
+
+// The mailboxes whose journal has old rows, and the last of these that can go: not one of the newest $2.
+const sqlOldJournals = `
+with old as (
+  select account_id, mailbox_id, max(modseq) as last
+  from journal
+  where at < $1
+  group by account_id, mailbox_id
+)
+select account_id, mailbox_id, least(last, (
+  select modseq
+  from journal j
+  where j.account_id = old.account_id and j.mailbox_id = old.mailbox_id
+  order by modseq desc
+  offset $2
+  limit 1
+))
+from old`
+
+// The mailbox is locked while its journal gets shorter, so that no reader misses that it did.
+const sqlPruneJournal = `
+with cut as (
+  select max(modseq) as at
+  from (
+    select modseq
+    from journal
+    where account_id = $1 and mailbox_id = $2 and modseq <= $3
+    order by modseq
+    limit $4
+  ) j
+), s as (
+  update mailbox_state
+  set journal_from = greatest(journal_from, cut.at)
+  from cut
+  where account_id = $1 and mailbox_id = $2 and cut.at is not null
+  returning journal_from
+)
+delete from journal
+where account_id = $1 and mailbox_id = $2 and modseq <= (select at from cut) and exists (select from s)`
+
+// journals shortens the journals that are longer and older than anyone needs.
+func (sw *sweeper) journals(ctx context.Context) error {
+	if !sw.s.pruneDue(sw.now) {
+		return nil
+	}
+	rows, err := sw.conn.Query(ctx, sqlOldJournals, sw.now.Add(-journalKept), journalLeast)
+	if err != nil {
+		return failed("find old journals", err)
+	}
+	type oldJournal struct {
+		key  boxKey
+		last *int64 // nil: the journal is short
+	}
+	old, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (o oldJournal, err error) {
+		err = row.Scan(&o.key.account, &o.key.box, &o.last)
+		return o, err
+	})
+	if err != nil {
+		return failed("find old journals", err)
+	}
+	for _, o := range old {
+		if o.last == nil {
+			continue
+		}
+		if err := sw.journal(ctx, o.key, *o.last); err != nil {
+			return failed("prune journal", err)
+		}
+	}
+	sw.s.pruned.Store(sw.now.UnixMilli())
+	return nil
+}
+
+// pruneDue reports whether it is time to look for old journals.
+func (s *Store) pruneDue(now time.Time) bool {
+	return now.Sub(time.UnixMilli(s.pruned.Load())).Abs() >= pruneEvery
+}
+
+func (sw *sweeper) journal(ctx context.Context, key boxKey, last int64) error {
+	for {
+		tag, err := sw.conn.Exec(ctx, sqlPruneJournal, key.account, key.box, last, sweepRows)
+		if err != nil || tag.RowsAffected() < sweepRows {
+			return err
+		}
+	}
+}
+
+const sqlDeleting = `
+select account_id
+from accounts
+where state = 2`
+
+// Without its key nothing of the account can be read, in no backup either that is made from now on.
+const sqlShred = `
+update accounts
+set dek = '', secret = ''
+where account_id = $1 and (dek <> '' or secret <> '')`
+
+// sqlErase removes an account, sweepRows rows of a table at a time, its own row last.
+var sqlErase = []string{
+	`delete from bodies where account_id = $1 and blob_id = any(array(select distinct blob_id from bodies where account_id = $1 limit $2 / 10))`,
+	`delete from messages where account_id = $1 and (mailbox_id, uid) in (select mailbox_id, uid from messages where account_id = $1 limit $2)`,
+	`delete from journal where account_id = $1 and (mailbox_id, modseq) in (select mailbox_id, modseq from journal where account_id = $1 limit $2)`,
+	`delete from expunged where account_id = $1 and (expunge_id, chunk) in (select expunge_id, chunk from expunged where account_id = $1 limit $2)`,
+	`delete from deliveries where account_id = $1 and key = any(array(select key from deliveries where account_id = $1 limit $2))`,
+	`delete from blob_refs where account_id = $1 and blob_id = any(array(select blob_id from blob_refs where account_id = $1 limit $2))`,
+	`delete from blob_gc where account_id = $1 and (gc_id, chunk) in (select gc_id, chunk from blob_gc where account_id = $1 limit $2)`,
+	`delete from mailbox_index where account_id = $1 and (mailbox_id, seg) in (select mailbox_id, seg from mailbox_index where account_id = $1 limit $2)`,
+	`delete from fts_seg where account_id = $1 and (mailbox_id, bucket, level, seg) in (select mailbox_id, bucket, level, seg from fts_seg where account_id = $1 limit $2)`,
+	`delete from fts_state where account_id = $1 and mailbox_id = any(array(select mailbox_id from fts_state where account_id = $1 limit $2))`,
+	`delete from subscriptions where account_id = $1 and name = any(array(select name from subscriptions where account_id = $1 limit $2))`,
+	`delete from pop3_lease where account_id = $1 and $2 > 0`,
+	`delete from mailbox_state where account_id = $1 and mailbox_id = any(array(select mailbox_id from mailbox_state where account_id = $1 limit $2))`,
+	`delete from mailboxes where account_id = $1 and mailbox_id = any(array(select mailbox_id from mailboxes where account_id = $1 limit $2))`,
+	`delete from accounts where account_id = $1 and $2 > 0`,
+}
+
+// accounts erases the accounts that are being deleted.
+func (sw *sweeper) accounts(ctx context.Context) error {
+	rows, err := sw.conn.Query(ctx, sqlDeleting)
+	if err != nil {
+		return failed("find deleted accounts", err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return failed("find deleted accounts", err)
+	}
+	for _, id := range ids {
+		if err := sw.erase(ctx, id); err != nil {
+			return failed("erase account", err)
+		}
+		sw.s.log.Info("account erased", zap.Int64("account", id))
+	}
+	return nil
+}
+
+func (sw *sweeper) erase(ctx context.Context, id int64) error {
+	sw.s.keys.cached.drop(store.AccountID(id))
+	if _, err := sw.conn.Exec(ctx, sqlShred, id); err != nil {
+		return err
+	}
+	for _, sql := range sqlErase {
+		for {
+			tag, err := sw.conn.Exec(ctx, sql, id, sweepRows)
+			if err != nil {
+				return err
+			}
+			if tag.RowsAffected() == 0 {
+				break
+			}
+		}
+	}
+	return nil
+}
