@@ -115,6 +115,9 @@ func (a *account) describe(d *store.Draft) (*arrival, error) {
 		flags:     int32(d.Padding()) << paddingShift & paddingMask,
 		flagNames: d.Flags,
 	}
+	if d.Received.IsZero() {
+		m.received = time.Now().UnixMilli()
+	}
 	if m.size > math.MaxInt32 {
 		return nil, fmt.Errorf("message of %d octets: %w", m.size, store.ErrTooBig)
 	}

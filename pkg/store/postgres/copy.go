@@ -84,36 +84,38 @@ func (a *account) transferIn(ctx context.Context, tx pgx.Tx, at []*lockedBox, t 
 }
 
 // translate returns, for each keyword bit of one mailbox, the bit that stands for it in another, where those that are
-// used become known. Bits that are not used have none (-1).
+// used become known. The others may have none (-1).
 func (a *account) translate(ctx context.Context, tx pgx.Tx, from, to store.MailboxID, used uint64) ([]int32, error) {
 	if used == 0 {
 		return []int32{}, nil
 	}
-	var names []string
-	if err := tx.QueryRow(ctx, sqlKeywords, a.id, from).Scan(&names); err != nil {
+	names, err := a.keywords(ctx, tx, from)
+	if err != nil {
 		return nil, err
 	}
-	places := make([]int32, len(names))
 	var wanted []imap.Flag
-	for i := range names {
-		places[i] = -1
+	for i, name := range names {
 		if used&(1<<i) != 0 {
-			wanted = append(wanted, imap.Flag(names[i]))
+			wanted = append(wanted, name)
 		}
 	}
 	if bits.OnesCount64(used) != len(wanted) {
 		return nil, fmt.Errorf("mailbox %d has keyword bits without a name: %w", from, errDamaged)
 	}
-	_, known, err := a.flagBits(ctx, tx, to, func(known []imap.Flag) (store.FlagSet, []imap.Flag, error) {
-		return store.FlagBits(wanted, known)
-	})
+	known, err := a.keywords(ctx, tx, to)
 	if err != nil {
 		return nil, err
 	}
+	_, added, err := store.FlagBits(wanted, known)
+	if err != nil {
+		return nil, err
+	}
+	if known, err = a.addKeywords(ctx, tx, to, known, added); err != nil {
+		return nil, err
+	}
+	places := make([]int32, len(names))
 	for i, name := range names {
-		if used&(1<<i) != 0 {
-			places[i] = int32(store.FindKeyword(known, imap.Flag(name)))
-		}
+		places[i] = int32(store.FindKeyword(known, name))
 	}
 	return places, nil
 }

@@ -22,27 +22,32 @@ const (
 // SetFlags implements store.Account.
 func (a *account) SetFlags(ctx context.Context, box store.MailboxID, uids imap.UIDSet, ch store.FlagChange) (store.FlagResult, error) {
 	var res store.FlagResult
-	err := a.write(ctx, "set flags", []store.MailboxID{box}, func(tx pgx.Tx, at []*lockedBox) error {
-		res = store.FlagResult{}
-		bits, keywords, err := a.flagBits(ctx, tx, box, ch.Bits)
-		if err != nil {
-			return err
-		}
-		res.Keywords = keywords
-		set := store.Normalize(uids)
-		if len(set) == 0 {
-			return nil
-		}
-		if res.Modified, err = a.modifiedSince(ctx, tx, box, set, ch.UnchangedSince); err != nil {
-			return err
-		}
-		res.Changed, err = a.setFlags(ctx, tx, at[0], set, flagStep{FlagChange: ch, bits: bits})
+	err := a.write(ctx, "set flags", []store.MailboxID{box}, func(tx pgx.Tx, at []*lockedBox) (err error) {
+		res, err = a.setFlagsIn(ctx, tx, at[0], store.Normalize(uids), ch)
 		return err
 	})
 	if err != nil {
 		return store.FlagResult{}, err
 	}
 	return res, nil
+}
+
+func (a *account) setFlagsIn(ctx context.Context, tx pgx.Tx, box *lockedBox, uids imap.UIDSet, ch store.FlagChange) (res store.FlagResult, err error) {
+	if res.Keywords, err = a.keywords(ctx, tx, box.id); err != nil {
+		return res, err
+	}
+	bits, added, err := ch.Bits(res.Keywords)
+	if err != nil || len(uids) == 0 {
+		return res, err
+	}
+	if res.Modified, err = a.modifiedSince(ctx, tx, box.id, uids, ch.UnchangedSince); err != nil {
+		return res, err
+	}
+	if res.Changed, err = a.setFlags(ctx, tx, box, uids, flagStep{FlagChange: ch, bits: bits}); err != nil || !box.changed {
+		return res, err
+	}
+	res.Keywords, err = a.addKeywords(ctx, tx, box.id, res.Keywords, added)
+	return res, err
 }
 
 const sqlKeywords = `
@@ -55,24 +60,21 @@ update mailboxes
 set keywords = keywords || $3::text[]
 where account_id = $1 and mailbox_id = $2`
 
-// flagBits lets toBits turn flags into bits by the mailbox's list of keywords and adds to the list what is new. The
-// mailbox must be locked: that is what keeps two writers from giving one bit two names. It returns the list as it then is.
-func (a *account) flagBits(ctx context.Context, tx pgx.Tx, box store.MailboxID,
-	toBits func(keywords []imap.Flag) (store.FlagSet, []imap.Flag, error),
-) (store.FlagSet, []imap.Flag, error) {
+// keywords returns a mailbox's list of keywords. The mailbox must be locked: that is what keeps two writers from giving
+// one bit two names.
+func (a *account) keywords(ctx context.Context, tx pgx.Tx, box store.MailboxID) ([]imap.Flag, error) {
 	var names []string
-	if err := tx.QueryRow(ctx, sqlKeywords, a.id, box).Scan(&names); err != nil {
-		return store.FlagSet{}, nil, err
+	err := tx.QueryRow(ctx, sqlKeywords, a.id, box).Scan(&names)
+	return asFlags(names), err
+}
+
+// addKeywords appends to a mailbox's list and returns what it then is.
+func (a *account) addKeywords(ctx context.Context, tx pgx.Tx, box store.MailboxID, known, added []imap.Flag) ([]imap.Flag, error) {
+	if len(added) == 0 {
+		return known, nil
 	}
-	keywords := asFlags(names)
-	bits, added, err := toBits(keywords)
-	if err != nil || len(added) == 0 {
-		return bits, keywords, err
-	}
-	if _, err := tx.Exec(ctx, sqlAddKeywords, a.id, box, asStrings(added)); err != nil {
-		return store.FlagSet{}, nil, err
-	}
-	return bits, append(keywords, added...), nil
+	_, err := tx.Exec(ctx, sqlAddKeywords, a.id, box, asStrings(added))
+	return append(known, added...), err
 }
 
 const sqlModified = `

@@ -193,17 +193,32 @@ func (a *account) deliverAlone(ctx context.Context, d *delivery) error {
 			if err := a.s.mayGrow(ctx, tx, a.id, d.size); err != nil {
 				return err
 			}
-			for _, m := range d.live() {
-				bits, _, err := a.flagBits(ctx, tx, d.box, store.FlagChange{Flags: m.flagNames}.Bits)
-				if err != nil {
-					return err
-				}
-				m.kw = int64(bits.Keywords)
+			if err := a.nameFlags(ctx, tx, d); err != nil {
+				return err
 			}
-			at[0].changed = true
+			at[0].changed = len(d.live()) > 0
 			return a.s.storeBatch(ctx, tx, []*delivery{d})
 		})
 	})
+}
+
+// nameFlags looks up the keywords of a delivery's messages. The mailbox must be locked.
+func (a *account) nameFlags(ctx context.Context, tx pgx.Tx, d *delivery) error {
+	known, err := a.keywords(ctx, tx, d.box)
+	if err != nil {
+		return err
+	}
+	for _, m := range d.live() {
+		bits, added, err := store.FlagBits(m.flagNames, known)
+		if err != nil {
+			return err
+		}
+		if known, err = a.addKeywords(ctx, tx, d.box, known, added); err != nil {
+			return err
+		}
+		m.kw = int64(bits.Keywords)
+	}
+	return nil
 }
 
 // storeOne stores one delivery in a transaction of its own.

@@ -269,15 +269,22 @@ func (a *account) Rename(ctx context.Context, from, to string) error {
 	if err != nil {
 		return fmt.Errorf("rename mailbox: %w: %w", store.ErrNotFound, err)
 	}
-	to, err = store.NewName(to)
-	if err != nil {
-		return fmt.Errorf("rename mailbox: %w", err)
-	}
 	err = a.writeTree(ctx, "rename mailbox", func(tx pgx.Tx) error {
-		if from == store.Inbox {
-			return a.renameInbox(ctx, tx, to)
+		moved, err := a.subtree(ctx, tx, from)
+		if err != nil {
+			return err
 		}
-		return a.rename(ctx, tx, from, to)
+		if !slices.ContainsFunc(moved, func(b namedBox) bool { return b.Name == from }) {
+			return fmt.Errorf("mailbox %q: %w", from, store.ErrNotFound)
+		}
+		name, err := store.NewName(to)
+		if err != nil {
+			return err
+		}
+		if from == store.Inbox {
+			return a.renameInbox(ctx, tx, name)
+		}
+		return a.rename(ctx, tx, moved, from, name)
 	})
 	if isDuplicate(err, "mailboxes") {
 		return errors.Join(store.ErrExists, err)
@@ -291,19 +298,13 @@ set name = t.name
 from unnest($2::bigint[], $3::text[]) t(id, name)
 where m.account_id = $1 and m.mailbox_id = t.id`
 
-func (a *account) rename(ctx context.Context, tx pgx.Tx, from, to string) error {
-	moved, err := a.subtree(ctx, tx, from)
-	if err != nil {
+// rename renames moved, which is from and what is below it.
+func (a *account) rename(ctx context.Context, tx pgx.Tx, moved []namedBox, from, to string) (err error) {
+	if err := a.makeRoom(ctx, tx, to); err != nil {
 		return err
-	}
-	if !slices.ContainsFunc(moved, func(b namedBox) bool { return b.Name == from }) {
-		return fmt.Errorf("mailbox %q: %w", from, store.ErrNotFound)
 	}
 	if store.Below(to, from) {
 		return fmt.Errorf("mailbox %q cannot go below itself: %w", from, store.ErrName)
-	}
-	if err := a.makeRoom(ctx, tx, to); err != nil {
-		return err
 	}
 	ids, names := make([]int64, len(moved)), make([]string, len(moved))
 	for i, box := range moved {
