@@ -1,0 +1,113 @@
+// Package config loads the configuration: defaults, a TOML file, environment variables and flags, the last being the
+// strongest; into a typed value that has been checked as a whole. It is read once, by whoever builds the program. The
+// table in settings.go says what can be set; everything else follows from it: the names of variables and flags, the
+// example file, what is shown. The package starts nothing, opens no connection, and writes one file: a master key.
+package config
+
+import (
+	"path/filepath"
+	"time"
+)
+
+// Config is the whole configuration, as Load returns it: valid, with the defaults filled in.
+type Config struct {
+	DataDir      string // absolute
+	Hostname     string
+	DrainTimeout time.Duration // for sessions to end at a stop
+
+	Database Database
+	Embedded Embedded
+	IMAP     IMAP
+	POP3     POP3
+	LMTP     LMTP
+	HTTP     HTTP
+	TLS      TLS
+	Crypt    Crypt
+	Store    Store
+	Auth     Auth
+	Limits   Limits
+	Log      Log
+
+	origin map[string]string // of each key that is set: where
+}
+
+// Database is the PostgreSQL that keeps the mail.
+type Database struct {
+	URL            string // empty: a private PostgreSQL
+	URLFile        string
+	MigrateOnStart bool
+	MaxConns       int
+}
+
+// Embedded is about the private PostgreSQL.
+type Embedded struct {
+	BinDir string
+	User   string
+}
+
+// IMAP is about the IMAP server.
+type IMAP struct {
+	Listen        []string // addresses; none: no such server
+	IdleKeepalive time.Duration
+}
+
+// POP3 is about the POP3 server.
+type POP3 struct{ Listen []string }
+
+// LMTP is about the LMTP server.
+type LMTP struct {
+	Listen             []string
+	Detail             string // "existing", "create", "off"
+	RecipientDelimiter string
+	QuotaReject        string // "452", "552"
+	MaxRecipients      int
+}
+
+// HTTP is about health, readiness and metrics.
+type HTTP struct{ Listen []string }
+
+// TLS is about certificates.
+type TLS struct {
+	Mode     string // "self-signed", "files"
+	CertFile string
+	KeyFile  string
+}
+
+// Crypt is about encryption at rest.
+type Crypt struct{ MasterKeyFile string }
+
+// Store is about how mail is kept.
+type Store struct {
+	Compression string // "s2", "zstd", "none"
+	Cache       int64  // octets
+	Undelete    time.Duration
+}
+
+// Auth is about logging in.
+type Auth struct{ Trusted []string } // addresses and networks
+
+// Limits bound what one client can take.
+type Limits struct {
+	Message               int64 // octets
+	Connections           int   // of one listener
+	ConnectionsPerAddress int
+	SessionsPerAccount    int
+}
+
+// Log is about the log.
+type Log struct {
+	Level  string // "debug", "info", "warn", "error"
+	Format string // "json", "console"
+}
+
+// Private reports whether a private PostgreSQL is to be run.
+func (c *Config) Private() bool { return c.Database.URL == "" }
+
+// ClusterDir is the folder of the private PostgreSQL.
+func (c *Config) ClusterDir() string { return filepath.Join(c.DataDir, "postgres") }
+
+// CertDir is the folder of certificates that we make ourselves.
+func (c *Config) CertDir() string { return filepath.Join(c.DataDir, "certs") }
+
+// IsSet reports whether a key was set anywhere, rather than left to its default.
+func (c *Config) IsSet(key string) bool { return c.origin[key] != "" }

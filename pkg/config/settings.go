@@ -1,0 +1,222 @@
+package config
+
+import (
+	"strings"
+	"time"
+)
+
+// setting is one thing that can be set.
+type setting struct {
+	key    string
+	preset string            // the default as one would write it; "" may be filled in by complete
+	doc    string            // sentences for the example file; the first line is the help of the flag
+	field  func(*Config) any // pointer to a string, []string, int, size, time.Duration or bool
+	oneOf  []string          // if set, the only values
+	secret bool
+}
+
+// size is a number of octets, written as "64MiB".
+type size = int64
+
+const prefix = "POSTERN_"
+
+// variable is the environment variable of a setting, and flag the flag.
+func (s *setting) variable() string {
+	return prefix + strings.ToUpper(strings.ReplaceAll(s.key, ".", "_"))
+}
+
+func (s *setting) flag() string { return strings.NewReplacer(".", "-", "_", "-").Replace(s.key) }
+
+// settings is what can be set, in the order of the example file. "Listen" addresses are lists everywhere.
+var settings = []setting{
+	{
+		key: "data_dir", preset: "/var/lib/postern",
+		doc:   "Folder for what Postern keeps beside the database: master key, certificates, the private PostgreSQL.",
+		field: func(c *Config) any { return &c.DataDir },
+	},
+	{
+		key:   "hostname",
+		doc:   "Name of this machine as clients and other servers know it. Default: what the machine says.",
+		field: func(c *Config) any { return &c.Hostname },
+	},
+	{
+		key: "drain_timeout", preset: "30s",
+		doc:   "How long sessions may take to end when Postern stops.",
+		field: func(c *Config) any { return &c.DrainTimeout },
+	},
+	{
+		key: "database.url", secret: true,
+		doc: "PostgreSQL 15 to 18: \"postgres://user:password@host/database\". Several hosts and target_session_attrs=read-write\n" +
+			"follow a failover. Empty: a private PostgreSQL below data_dir, run from the installed binaries.",
+		field: func(c *Config) any { return &c.Database.URL },
+	},
+	{
+		key:   "database.url_file",
+		doc:   "A file that holds database.url, which then must be empty: for secrets that come as files.",
+		field: func(c *Config) any { return &c.Database.URLFile },
+	},
+	{
+		key:   "database.migrate_on_start",
+		doc:   "Bring the schema up to date when serving starts. Default: true for the private PostgreSQL, else false: then\n\"postern migrate\" does it.",
+		field: func(c *Config) any { return &c.Database.MigrateOnStart },
+	},
+	{
+		key: "database.max_conns", preset: "32",
+		doc:   "Connections to PostgreSQL at once.",
+		field: func(c *Config) any { return &c.Database.MaxConns },
+	},
+	{
+		key:   "embedded.bin_dir",
+		doc:   "Folder of initdb and postgres for the private PostgreSQL. Default: PATH, then the usual places.",
+		field: func(c *Config) any { return &c.Embedded.BinDir },
+	},
+	{
+		key:   "embedded.user",
+		doc:   "User to run the private PostgreSQL as when Postern runs as root. Default: the first of postern, postgres and\nnobody that exists.",
+		field: func(c *Config) any { return &c.Embedded.User },
+	},
+	{
+		key: "imap.listen", preset: ":993",
+		doc:   "Addresses for IMAP with TLS from the first octet; \"off\" for none. Also a list: [\"192.0.2.1:993\", \"[2001:db8::1]:993\"].",
+		field: func(c *Config) any { return &c.IMAP.Listen },
+	},
+	{
+		key: "imap.idle_keepalive", preset: "2m",
+		doc:   "How often an idling client hears from us when there is no news.",
+		field: func(c *Config) any { return &c.IMAP.IdleKeepalive },
+	},
+	{
+		key: "pop3.listen", preset: ":995",
+		doc:   "Addresses for POP3 with TLS from the first octet; \"off\" for none.",
+		field: func(c *Config) any { return &c.POP3.Listen },
+	},
+	{
+		key: "lmtp.listen", preset: "127.0.0.1:24",
+		doc:   "Addresses for LMTP from your mail server, or \"unix:/path\"; \"off\" for none. Whoever can connect can deliver.",
+		field: func(c *Config) any { return &c.LMTP.Listen },
+	},
+	{
+		key: "lmtp.detail", preset: "existing", oneOf: []string{"existing", "create", "off"},
+		doc:   "Where mail to user+detail@ goes: to the mailbox \"detail\" if there is one (existing), making it if not (create), or to\nINBOX (off).",
+		field: func(c *Config) any { return &c.LMTP.Detail },
+	},
+	{
+		key: "lmtp.recipient_delimiter", preset: "+",
+		doc:   "What stands between user and detail.",
+		field: func(c *Config) any { return &c.LMTP.RecipientDelimiter },
+	},
+	{
+		key: "lmtp.quota_reject", preset: "452", oneOf: []string{"452", "552"},
+		doc:   "Reply for a recipient over quota: 452 lets the sender try again, 552 bounces at once.",
+		field: func(c *Config) any { return &c.LMTP.QuotaReject },
+	},
+	{
+		key: "lmtp.max_recipients", preset: "1000",
+		doc:   "Recipients of one message.",
+		field: func(c *Config) any { return &c.LMTP.MaxRecipients },
+	},
+	{
+		key: "http.listen", preset: "127.0.0.1:8025",
+		doc:   "Addresses for /healthz, /readyz and /metrics, without TLS; \"off\" for none.",
+		field: func(c *Config) any { return &c.HTTP.Listen },
+	},
+	{
+		key: "tls.mode", preset: "self-signed", oneOf: []string{"self-signed", "files"},
+		doc:   "Where the certificate comes from: made by us (clients will ask), or the two files below, which is also the default\nonce they are set.",
+		field: func(c *Config) any { return &c.TLS.Mode },
+	},
+	{
+		key:   "tls.cert_file",
+		doc:   "Certificate with its chain, PEM. Read again when it changes.",
+		field: func(c *Config) any { return &c.TLS.CertFile },
+	},
+	{
+		key:   "tls.key_file",
+		doc:   "Its private key, PEM.",
+		field: func(c *Config) any { return &c.TLS.KeyFile },
+	},
+	{
+		key:   "crypt.master_key_file",
+		doc:   "The key that seals the keys of the accounts: 32 random octets in base64 or hexadecimal. Whoever loses it loses the mail.\nDefault: master.key in data_dir, made when absent.",
+		field: func(c *Config) any { return &c.Crypt.MasterKeyFile },
+	},
+	{
+		key: "store.compression", preset: "s2", oneOf: []string{"s2", "zstd", "none"},
+		doc:   "Of message bodies: s2 is fast, zstd is small.",
+		field: func(c *Config) any { return &c.Store.Compression },
+	},
+	{
+		key: "store.cache", preset: "256MiB",
+		doc:   "Memory for the state of open mailboxes, about 40 octets a message.",
+		field: func(c *Config) any { return &c.Store.Cache },
+	},
+	{
+		key: "store.undelete", preset: "14d",
+		doc:   "How long expunged messages can be recovered.",
+		field: func(c *Config) any { return &c.Store.Undelete },
+	},
+	{
+		key:   "auth.trusted",
+		doc:   "Addresses and networks behind which many users are (webmail, proxies): wrong passwords from there are not counted\nagainst the address.",
+		field: func(c *Config) any { return &c.Auth.Trusted },
+	},
+	{
+		key: "limits.message", preset: "100MiB",
+		doc:   "The largest message that is taken, by any protocol.",
+		field: func(c *Config) any { return &c.Limits.Message },
+	},
+	{
+		key: "limits.connections", preset: "20000",
+		doc:   "Connections of one listener at once.",
+		field: func(c *Config) any { return &c.Limits.Connections },
+	},
+	{
+		key: "limits.connections_per_address", preset: "100",
+		doc:   "The same from one IPv4 address or IPv6 /64.",
+		field: func(c *Config) any { return &c.Limits.ConnectionsPerAddress },
+	},
+	{
+		key: "limits.sessions_per_account", preset: "50",
+		doc:   "IMAP sessions of one account at once.",
+		field: func(c *Config) any { return &c.Limits.SessionsPerAccount },
+	},
+	{
+		key: "log.level", preset: "info", oneOf: []string{"debug", "info", "warn", "error"},
+		doc:   "How much is logged.",
+		field: func(c *Config) any { return &c.Log.Level },
+	},
+	{
+		key: "log.format", preset: "json", oneOf: []string{"json", "console"},
+		doc:   "For programs or for people.",
+		field: func(c *Config) any { return &c.Log.Format },
+	},
+}
+
+// lookup finds a setting by its key.
+func lookup(key string) (*setting, bool) {
+	for i := range settings {
+		if settings[i].key == key {
+			return &settings[i], true
+		}
+	}
+	return nil, false
+}
+
+// value is the current value of a setting as one would write it.
+func (s *setting) value(c *Config) string {
+	switch p := s.field(c).(type) {
+	case *string:
+		return *p
+	case *[]string:
+		return strings.Join(*p, ",")
+	case *int:
+		return formatInt(int64(*p))
+	case *size:
+		return formatSize(*p)
+	case *time.Duration:
+		return formatDuration(*p)
+	case *bool:
+		return formatBool(*p)
+	}
+	panic("config: no way to write " + s.key) // a mistake in the table; every row is tested
+}
