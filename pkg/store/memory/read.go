@@ -57,6 +57,7 @@ func (a *account) Refresh(ctx context.Context, have *store.Snapshot) (*store.Sna
 
 // Since implements store.Account.
 func (a *account) Since(ctx context.Context, have *store.Snapshot, at store.ModSeq) (store.Changes, error) {
+	at = max(at, 1) // the mod-sequence of an empty mailbox; some clients say 0
 	ch := have.Since(at)
 	err := a.read(ctx, "changes since", func() error {
 		b, err := a.box(have.Mailbox())

@@ -18,7 +18,17 @@ func (s *Store) Route(ctx context.Context, address string) (store.Route, error) 
 		if !ok || parsed.Local == "" {
 			return store.ErrNotFound
 		}
-		r.Targets = s.resolve(nil, parsed, maxAliases)
+		for i, key := range parsed.Candidates() {
+			if !s.known(key) {
+				continue
+			}
+			detail := ""
+			if i == 1 && parsed.Base != parsed.Local { // found without its detail
+				detail = parsed.Detail
+			}
+			r.Targets = s.resolve(nil, key, detail, maxAliases)
+			break
+		}
 		if len(r.Targets) == 0 {
 			return store.ErrNotFound
 		}
@@ -27,35 +37,19 @@ func (s *Store) Route(ctx context.Context, address string) (store.Route, error) 
 	return r, err
 }
 
-// resolve adds to found the accounts an address leads to, each once.
-func (s *Store) resolve(found []store.Target, address store.Address, depth int) []store.Target {
-	for _, key := range address.Candidates() {
-		detail := address.Detail
-		if key == address.String() {
-			detail = "" // the "+" belongs to the name
-		}
-		if a := s.users[key]; a != nil {
-			return a.target(found, detail)
-		}
-		if targets, ok := s.aliases[key]; ok && depth > 0 {
-			for _, target := range targets {
-				if next, ok := store.ParseAddress(target); ok {
-					found = s.follow(found, next, detail, depth-1)
-				}
-			}
-			return found
-		}
-	}
-	return found
-}
+func (s *Store) known(key string) bool { return s.users[key] != nil || s.aliases[key] != nil }
 
-// follow resolves a target of an alias. What followed "+" in the address of the alias goes along.
-func (s *Store) follow(found []store.Target, next store.Address, detail string, depth int) []store.Target {
-	n := len(found)
-	found = s.resolve(found, next, depth)
-	for i := n; i < len(found); i++ {
-		if found[i].Detail == "" {
-			found[i].Detail = detail
+// resolve adds to found the accounts a key leads to, each once.
+func (s *Store) resolve(found []store.Target, key, detail string, depth int) []store.Target {
+	if a := s.users[key]; a != nil {
+		found = a.target(found, detail)
+	}
+	if depth == 0 {
+		return found
+	}
+	for _, target := range s.aliases[key] {
+		if next, ok := store.ParseAddress(target); ok {
+			found = s.resolve(found, next.String(), detail, depth-1)
 		}
 	}
 	return found
