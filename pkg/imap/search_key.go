@@ -158,6 +158,9 @@ func on(from, to *time.Time, day time.Time) {
 	before(to, day.AddDate(0, 0, 1))
 }
 
+// maxSize is beyond the size of any message.
+const maxSize = 1 << 60
+
 // parseLarger adds a lower bound. Zero, which stands for no condition, is said in another way.
 func parseLarger(d *wire.Decoder, c *store.Criteria) {
 	n := int64(d.SP().Number64())
@@ -165,7 +168,7 @@ func parseLarger(d *wire.Decoder, c *store.Criteria) {
 		c.Not = append(c.Not, store.Criteria{SearchCriteria: imap.SearchCriteria{Smaller: 1}})
 		return
 	}
-	c.Larger = max(c.Larger, n)
+	c.Larger = max(c.Larger, min(n, maxSize))
 }
 
 // parseSmaller adds an upper bound. Nothing is smaller than nothing.
