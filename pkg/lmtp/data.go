@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	"go.uber.org/zap"
+
 	"postern/pkg/message"
 )
 
@@ -54,7 +56,7 @@ func (c *conn) finish(ctx context.Context, spooled *message.Spooled, err error) 
 	env := c.env
 	c.env = nil
 	if spooled != nil {
-		defer spooled.Close()
+		defer c.discard(spooled)
 	}
 	if c.broken != nil {
 		return c.broken
@@ -66,6 +68,12 @@ func (c *conn) finish(ctx context.Context, spooled *message.Spooled, err error) 
 	}
 	c.deliver(ctx, env, spooled)
 	return nil
+}
+
+func (c *conn) discard(m *message.Spooled) {
+	if err := m.Close(); err != nil {
+		c.log.Warn("cannot release a message's temporary file", zap.Error(err))
+	}
 }
 
 // dataReader undoes the dots of DATA and ends at CRLF.CRLF alone (rule 1, RFC 5321 §4.5.2).
