@@ -24,3 +24,11 @@ func TestContract(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, open)
 }
+
+// TestCompare compares the model with itself, which tests the comparison.
+func TestCompare(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(20) {
+		storetest.Compare(t, seed, open(t), open(t))
+	}
+}
