@@ -288,10 +288,14 @@ func (p *parser) closeTo(level int, at, lines, taken int64) {
 	for p.inHeader { // there was no empty line; and a message inside has an empty header
 		p.endHeader(at, lines)
 	}
+	end, lines := at-2*taken, lines-taken
 	for len(p.open)-1 > level {
 		f := &p.open[len(p.open)-1]
 		p.forget(f)
-		f.close(at-2*taken, lines-taken)
+		f.close(end, lines)
+		if f.part.End > end { // the line end is that of its header; the parts around it end no sooner
+			end, lines = f.part.End, f.bodyLines
+		}
 		p.open = p.open[:len(p.open)-1]
 	}
 }
