@@ -28,21 +28,31 @@ func TestTranscripts(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no transcripts: %v", err)
 	}
+	from := inMemory
+	if *overPostgres {
+		from = inPostgres(t)
+	}
 	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if *overPostgres && memoryOnly.Match(text) {
+			continue
+		}
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
 			t.Parallel()
-			playFile(t, file)
+			play(t, file, string(text), from)
 		})
 	}
 }
 
-func playFile(t *testing.T, file string) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := parseScript(t, string(text))
-	p := newPlayer(t, s)
+// memoryOnly finds what only the store in memory can be told to do.
+var memoryOnly = regexp.MustCompile(`(?m)^(store|sweep) `)
+
+func play(t *testing.T, file, text string, from accounts) {
+	s := parseScript(t, text)
+	p := newPlayer(t, s, from)
 	defer p.close()
 	for i := range s.steps {
 		if !p.step(&s.steps[i]) {
@@ -250,8 +260,8 @@ type player struct {
 	vars    map[string]string
 }
 
-func newPlayer(t *testing.T, s *script) *player {
-	return &player{t: t, s: s, world: newWorld(t), clients: make(map[int]*client), vars: make(map[string]string)}
+func newPlayer(t *testing.T, s *script, from accounts) *player {
+	return &player{t: t, s: s, world: newWorld(t, from), clients: make(map[int]*client), vars: make(map[string]string)}
 }
 
 func (p *player) close() {

@@ -16,7 +16,6 @@ import (
 	"postern/pkg/auth"
 	"postern/pkg/message"
 	"postern/pkg/store"
-	"postern/pkg/store/memory"
 
 	"github.com/emersion/go-imap/v2"
 )
@@ -37,18 +36,9 @@ type world struct {
 	start   func() net.Listener
 }
 
-// openStore returns a store with one account; -pg makes it one over PostgreSQL.
-func openStore(t testing.TB) (store.Store, store.AccountID) {
-	if *overPostgres {
-		return openPostgres(t)
-	}
-	s := memory.New()
-	return s, s.AddAccount(testUser, "", 0)
-}
-
-func newWorld(t testing.TB) *world {
+func newWorld(t testing.TB, from accounts) *world {
 	t.Helper()
-	inner, id := openStore(t)
+	inner, id := from(t)
 	account, err := inner.Account(t.Context(), id)
 	if err != nil {
 		t.Fatal(err)
