@@ -12,6 +12,7 @@ import (
 	"postern/pkg/store"
 
 	"github.com/emersion/go-imap/v2"
+	"go.uber.org/zap"
 )
 
 type appendRequest struct {
@@ -51,7 +52,7 @@ func (c *conn) append(ctx context.Context, r appendRequest) error {
 	if err != nil {
 		return err
 	}
-	defer spooled.Close()
+	defer c.discard(spooled)
 	draft := &store.Draft{Spooled: spooled, Flags: r.flags, Received: or(r.received, time.Now())}
 	uids, err := c.account.Append(ctx, box.ID, draft)
 	if err != nil {
@@ -70,8 +71,15 @@ func (c *conn) spool(r appendRequest) (*message.Spooled, error) {
 		return nil, fmt.Errorf("spool a message: %w", err)
 	}
 	if err := r.d.End(); err != nil {
-		_ = spooled.Close() // the error that counts is the client's
+		c.discard(spooled)
 		return nil, err
 	}
 	return spooled, nil
+}
+
+// discard lets go of a spooled message. A temporary file that stays behind is the operator's concern, not the client's.
+func (c *conn) discard(spooled *message.Spooled) {
+	if err := spooled.Close(); err != nil {
+		c.log.Warn("close a spooled message", zap.Error(err))
+	}
 }

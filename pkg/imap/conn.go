@@ -251,17 +251,7 @@ func (c *conn) readTag() (string, error) {
 	}
 	c.acquire()
 	c.stream.wait(false, c.stream.stall)
-	return c.dec.Tag(), c.ioErr()
-}
-
-// ioErr is the decoder's error if it is one of the connection.
-func (c *conn) ioErr() error {
-	err := c.dec.Err()
-	switch err.(type) {
-	case *wire.SyntaxError, *wire.LimitError:
-		return nil
-	}
-	return err
+	return c.dec.Tag(), c.dec.Lost()
 }
 
 func (c *conn) limits() wire.Limits {

@@ -74,7 +74,7 @@ func (c *conn) listen() <-chan error {
 // hush ends the reader and returns err.
 func (c *conn) hush(heard <-chan error, err error) error {
 	c.stream.stop()
-	<-heard
+	_ = <-heard // what it says we know
 	c.stream.shared = false
 	return err
 }
@@ -107,17 +107,16 @@ func (c *conn) endIdle() (bool, error) {
 		return false, c.dec.End()
 	}
 	word := c.dec.Tag()
-	if c.dec.Peek() == ' ' {
+	if word != "" && c.dec.Peek() == ' ' {
 		c.tag = word
 		return true, nil
 	}
 	if !strings.EqualFold(word, "DONE") {
 		c.dec.Fail("DONE")
 	}
-	if err := c.dec.End(); c.ioErr() != nil {
+	err := c.dec.End()
+	if c.dec.Lost() != nil {
 		return true, &lost{err}
-	} else if err != nil {
-		return true, err
 	}
-	return true, nil
+	return true, err
 }

@@ -70,7 +70,7 @@ func decodeResponse(s string) ([]byte, error) {
 
 func (c *conn) authenticate(ctx context.Context, r authenticateRequest) error {
 	id, err := c.srv.Auth.Exchange(ctx, c.peer, r.mechanism, r.initial, c.ask)
-	if cerr := c.ioErr(); cerr != nil {
+	if cerr := c.dec.Lost(); cerr != nil {
 		return &lost{cerr}
 	}
 	if serr := c.dec.Err(); serr != nil {

@@ -104,7 +104,6 @@ func (s *Server) listen(l net.Listener) bool {
 	if s.listeners == nil {
 		s.listeners = make(map[net.Listener]struct{})
 		s.conns = make(map[*conn]context.CancelFunc)
-		s.sessions = make(map[sessionKey]int)
 	}
 	if s.stopping {
 		return false
@@ -198,6 +197,9 @@ func (s *Server) admit(account store.AccountID, addr netip.Addr) bool {
 	if s.sessions[all] >= or(s.MaxSessionsPerAccount, DefaultSessionsPerAccount) ||
 		s.sessions[one] >= or(s.MaxSessionsPerAccountAndAddress, DefaultSessionsPerAccountAndAddress) {
 		return false
+	}
+	if s.sessions == nil {
+		s.sessions = make(map[sessionKey]int)
 	}
 	s.sessions[one]++
 	if one != all {

@@ -3,6 +3,7 @@ package wire
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -75,6 +76,16 @@ func (d *Decoder) Begin(l Limits) {
 
 // Err returns the first error: a *SyntaxError, a *LimitError, or what the reader returned.
 func (d *Decoder) Err() error { return d.err }
+
+// Lost returns the first error if it is one of the connection, from which there is no recovery.
+func (d *Decoder) Lost() error {
+	var syntax *SyntaxError
+	var limit *LimitError
+	if errors.As(d.err, &syntax) || errors.As(d.err, &limit) {
+		return nil
+	}
+	return d.err
+}
 
 // Fail records that something else was expected here, unless there is an error already.
 func (d *Decoder) Fail(format string, a ...any) {
@@ -174,10 +185,8 @@ func (d *Decoder) crlf(what string) {
 // Discard skips what is left of the command after an error, non-synchronising literals included, so that the next command can
 // be read. A synchronising literal ends the command: its client waits for a reply. An error means that the connection is lost.
 func (d *Decoder) Discard() error {
-	switch d.err.(type) {
-	case nil, *SyntaxError, *LimitError:
-	default:
-		return d.err
+	if err := d.Lost(); err != nil {
+		return err
 	}
 	left := d.limits.NonSync
 	for !d.ended {
@@ -213,7 +222,7 @@ func (d *Decoder) skipLine(left *int64) (size int64, more bool, err error) {
 	var tail []byte // of the line, as much as a literal's announcement takes
 	for {
 		p, err := d.r.ReadSlice('\n')
-		if err != nil && err != bufio.ErrBufferFull {
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
 			return 0, false, err
 		}
 		tail = append(tail, p...)

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"errors"
 	"io"
 	"strings"
 )
@@ -97,7 +98,7 @@ func (d *Decoder) literalText() string {
 
 // unexpected turns an end of input in the middle of something into an error that says so.
 func unexpected(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}
 	return err
