@@ -12,7 +12,6 @@ create table accounts (
   quota_bytes   bigint,
   dek           bytea not null,
   kek_id        text not null,
-  next_mailbox  bigint not null default 1,
   last_validity bigint not null default 0,
   created_at    timestamptz not null default now()
 );
@@ -25,7 +24,6 @@ comment on column accounts.state is '0 active, 1 disabled, 2 being deleted.';
 comment on column accounts.quota_bytes is 'Null means no limit. Use is the sum of mailbox_state.bytes.';
 comment on column accounts.dek is 'The account''s data key, sealed with the key-encryption key. Without it the bodies are noise.';
 comment on column accounts.kek_id is 'Which key-encryption key sealed dek.';
-comment on column accounts.next_mailbox is 'The next mailbox_id. Only grows: ids are never reused in an account.';
 comment on column accounts.last_validity is 'The greatest UIDVALIDITY given out: a mailbox deleted and made again gets a greater one.';
 
 create table aliases (
@@ -50,6 +48,7 @@ create table mailboxes (
   unique (account_id, name)
 );
 comment on table mailboxes is 'The cold part of a mailbox: changes on CREATE, RENAME, DELETE and when a keyword is first used.';
+comment on column mailboxes.mailbox_id is 'Made like bodies.blob_id, never reused.';
 comment on column mailboxes.name is 'UTF-8, levels separated by "/", INBOX in capitals.';
 comment on column mailboxes.special_use is 'Bits, RFC 6154: 1 All, 2 Archive, 4 Drafts, 8 Flagged, 16 Junk, 32 Sent, 64 Trash, 128 Important.';
 comment on column mailboxes.keywords is 'Append-only, at most 63: element i+1 names bit i of messages.kw.';

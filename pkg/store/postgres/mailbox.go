@@ -168,19 +168,18 @@ func (a *account) create(ctx context.Context, tx pgx.Tx, name string, use int16)
 	return a.insertMailboxes(ctx, tx, names, uses)
 }
 
-// Ids and UIDVALIDITYs only grow in an account's life: a mailbox deleted and made again within the second is told from
-// the old one (RFC 3501 §2.3.1.1).
+// UIDVALIDITYs only grow in an account's life: a mailbox deleted and made again within the second is told from the old
+// one (RFC 3501 §2.3.1.1).
 const sqlInsertMailboxes = `
 with a as (
   update accounts
-  set next_mailbox = next_mailbox + cardinality($2::text[]),
-      last_validity = greatest(last_validity, extract(epoch from now())::bigint) + cardinality($2::text[])
+  set last_validity = greatest(last_validity, extract(epoch from now())::bigint) + cardinality($2::bigint[])
   where account_id = $1
-  returning next_mailbox - cardinality($2::text[]) - 1 as id, last_validity - cardinality($2::text[]) as validity
+  returning last_validity - cardinality($2::bigint[]) as validity
 ), m as (
   insert into mailboxes (account_id, mailbox_id, name, uidvalidity, special_use)
-  select $1, a.id + t.nth, t.name, a.validity + t.nth, t.use
-  from a, unnest($2::text[], $3::smallint[]) with ordinality t(name, use, nth)
+  select $1, t.id, t.name, a.validity + t.nth, t.use
+  from a, unnest($2::bigint[], $3::text[], $4::smallint[]) with ordinality t(id, name, use, nth)
   returning mailbox_id
 )
 insert into mailbox_state (account_id, mailbox_id)
@@ -188,7 +187,11 @@ select $1, mailbox_id
 from m`
 
 func (a *account) insertMailboxes(ctx context.Context, tx pgx.Tx, names []string, uses []int16) error {
-	_, err := tx.Exec(ctx, sqlInsertMailboxes, a.id, names, uses)
+	ids := make([]int64, len(names))
+	for i := range ids {
+		ids[i] = int64(a.s.ids.next()) // of no other account either: a handle cannot reach another's mail by mistake
+	}
+	_, err := tx.Exec(ctx, sqlInsertMailboxes, a.id, ids, names, uses)
 	return err
 }
 
