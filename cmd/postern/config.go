@@ -1,0 +1,51 @@
+package main
+
+import (
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"postern/pkg/config"
+)
+
+func configCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "config", Short: "Show or check the settings"}
+	cmd.AddCommand(configShow(), configCheck())
+	return cmd
+}
+
+func configShow() *cobra.Command {
+	var asArray bool
+	cmd := &cobra.Command{
+		Use:   "show",
+		Short: "Print every setting, its value and where it came from",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := settings(cmd)
+			if c == nil {
+				return err
+			}
+			show := c.Show
+			if asArray {
+				show = c.ShowJSON
+			}
+			return errors.Join(show(cmd.OutOrStdout()), err)
+		},
+	}
+	cmd.Flags().BoolVar(&asArray, "json", false, "print an array of JSON objects")
+	return cmd
+}
+
+func configCheck() *cobra.Command {
+	return &cobra.Command{
+		Use:   "check",
+		Short: "Say everything that is wrong with the settings; exit status 1 if anything is",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if _, err := config.Load(source(cmd)); err != nil {
+				return err
+			}
+			return say(cmd, "The settings are in order.\n")
+		},
+	}
+}

@@ -1,0 +1,137 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"postern/pkg/embedded"
+	"postern/pkg/store/postgres"
+)
+
+// Backend is the store and, if it is private, the PostgreSQL below it.
+type Backend struct {
+	Store   *postgres.Store
+	private *embedded.Server // nil with a configured database
+	log     *zap.Logger
+}
+
+// OpenBackend opens the store for serving. A private PostgreSQL becomes this process's own.
+func OpenBackend(ctx context.Context, o Options) (*Backend, error) {
+	return open(ctx, o, embedded.Start)
+}
+
+// OpenForCommand opens the store for a command that works beside a running gateway and without one: a private PostgreSQL
+// that runs is used, one that does not is started until Close.
+func OpenForCommand(ctx context.Context, o Options) (*Backend, error) {
+	return open(ctx, o, embedded.Open)
+}
+
+type starter func(context.Context, embedded.Options) (*embedded.Server, error)
+
+func open(ctx context.Context, o Options, start starter) (*Backend, error) {
+	if o.Log == nil {
+		o.Log = zap.NewNop()
+	}
+	if err := makeDataDir(o); err != nil {
+		return nil, err
+	}
+	key, made, err := o.Config.MasterKey()
+	if err != nil {
+		return nil, err
+	}
+	if made {
+		o.Log.Warn("a new master key was made: keep a copy apart from the database; losing it loses all mail",
+			zap.String("file", o.Config.Crypt.MasterKeyFile))
+	}
+	b := &Backend{log: o.Log}
+	url, err := b.database(ctx, o, start)
+	if err != nil {
+		return nil, err
+	}
+	if o.Config.Database.MigrateOnStart {
+		if err := postgres.Migrate(ctx, url, o.Log.Named("migrate")); err != nil {
+			b.Close()
+			return nil, err
+		}
+	}
+	var metrics prometheus.Registerer
+	if o.Registry != nil {
+		metrics = o.Registry
+	}
+	b.Store, err = postgres.Open(ctx, postgres.Options{
+		URL: url, MasterKey: key, Compression: o.Config.Store.Compression, CacheBytes: o.Config.Store.Cache,
+		Undelete: undelete(o.Config.Store.Undelete), MaxConns: int32(o.Config.Database.MaxConns),
+		RecipientDelimiter: o.Config.LMTP.RecipientDelimiter, Log: o.Log.Named("store"), Registerer: metrics,
+	})
+	if err != nil {
+		b.Close()
+		return nil, err
+	}
+	return b, nil
+}
+
+// makeDataDir makes the data folder for us alone; as root the private PostgreSQL's user must be able to pass through it.
+// A folder that is there is left as it is.
+func makeDataDir(o Options) error {
+	mode := os.FileMode(0o700)
+	if o.Config.Private() && os.Geteuid() == 0 {
+		mode = 0o711
+	}
+	if err := os.MkdirAll(o.Config.DataDir, mode); err != nil {
+		return fmt.Errorf("data_dir: %w", err)
+	}
+	return nil
+}
+
+// database returns the URL of the configured database, or starts the private one.
+func (b *Backend) database(ctx context.Context, o Options, start starter) (string, error) {
+	if !o.Config.Private() {
+		return o.Config.Database.URL, nil
+	}
+	log := o.Log.Named("postgresql").Sugar()
+	var err error
+	b.private, err = start(ctx, embedded.Options{
+		DataDir: o.Config.ClusterDir(), BinDir: o.Config.Embedded.BinDir, User: o.Config.Embedded.User,
+		Log: func(msg string, kv ...any) { log.Infow(msg, kv...) },
+	})
+	if err != nil {
+		return "", fmt.Errorf("private PostgreSQL (database.url is empty): %w", err)
+	}
+	return b.private.DSN(), nil
+}
+
+// undelete turns the setting, in which 0 means off, into the store's option, in which 0 means the default.
+func undelete(setting time.Duration) time.Duration {
+	if setting == 0 {
+		return -1
+	}
+	return setting
+}
+
+// Migrate brings the database to this program's schema.
+func Migrate(ctx context.Context, o Options) error {
+	b := &Backend{log: o.Log}
+	defer b.Close()
+	url, err := b.database(ctx, o, embedded.Open)
+	if err != nil {
+		return err
+	}
+	return postgres.Migrate(ctx, url, o.Log)
+}
+
+// Close ends the store and then, if it is ours, the private PostgreSQL.
+func (b *Backend) Close() {
+	if b.Store != nil {
+		b.Store.Close()
+	}
+	if b.private != nil {
+		if err := b.private.Stop(context.Background()); err != nil {
+			b.log.Error("the private PostgreSQL did not stop cleanly; it recovers at the next start", zap.Error(err))
+		}
+	}
+}
