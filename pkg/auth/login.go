@@ -68,7 +68,7 @@ func New(opt Options) *Auth {
 		throttle: newThrottle(opt.Throttle, opt.Now),
 		verify:   checkHash,
 	}
-	rand.Read(a.key[:]) //nolint:errcheck // it ends the program rather than fail
+	rand.Read(a.key[:]) // it ends the program rather than fail
 	return a
 }
 

@@ -12,8 +12,6 @@ import (
 	"github.com/knadh/koanf/providers/env/v2"
 	"github.com/knadh/koanf/providers/posflag"
 	"github.com/knadh/koanf/v2"
-	gotoml "github.com/pelletier/go-toml/v2"
-	"github.com/pelletier/go-toml/v2/unstable"
 	"github.com/spf13/pflag"
 )
 
@@ -128,7 +126,7 @@ func fileLayer(src Source) (layer, error) {
 		return layer{}, fmt.Errorf("configuration file: %w", err)
 	}
 	if err := k.Load(content(text), toml.Parser()); err != nil {
-		var at *gotoml.DecodeError
+		var at interface{ Position() (line, column int) } // of the TOML library's error
 		if errors.As(err, &at) {
 			line, column := at.Position()
 			return layer{}, fmt.Errorf("%s:%d:%d: %w", path, line, column, err)
@@ -157,31 +155,29 @@ func (b content) ReadBytes() ([]byte, error) { return b, nil }
 
 func (b content) Read() (map[string]any, error) { return nil, errors.New("the file needs its parser") }
 
-// keyLines finds the line of every key, and of every table, in a file that is known to be TOML.
+// keyLine finds a table or a key at the beginning of a line.
+var keyLine = regexp.MustCompile(`^\s*(?:\[+\s*([\w."' -]+?)\s*\]|([\w."' -]+?)\s*=)`)
+
+// keyLines finds the line of every key and every table in a file that is known to be TOML. It looks at lines only: what
+// it takes for a key inside a text of several lines is never asked for.
 func keyLines(text []byte) map[string]int {
 	lines := make(map[string]int)
-	var p unstable.Parser
-	p.Reset(text)
-	table := ""
-	for p.NextExpression() {
-		e := p.Expression()
-		if e.Kind == unstable.Comment {
-			continue
-		}
-		var path []string
-		line := 0
-		for it := e.Key(); it.Next(); {
-			path = append(path, string(it.Node().Data))
-			line = p.Shape(it.Node().Raw).Start.Line
-		}
-		key := strings.Join(path, ".")
+	plain := strings.NewReplacer(`"`, "", "'", "", " ", "")
+	table, number := "", 0
+	for line := range strings.Lines(string(text)) {
+		number++
+		found := keyLine.FindStringSubmatch(line)
 		switch {
-		case e.Kind == unstable.Table || e.Kind == unstable.ArrayTable:
-			table = key + "."
+		case found == nil:
+			continue
+		case found[1] != "":
+			table = plain.Replace(found[1])
+			lines[table] = number
+		case table != "":
+			lines[table+"."+plain.Replace(found[2])] = number
 		default:
-			key = table + key
+			lines[plain.Replace(found[2])] = number
 		}
-		lines[key] = line
 	}
 	return lines
 }

@@ -265,3 +265,14 @@ func TestTrustedNetworks(t *testing.T) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
+
+func TestKeyLines(t *testing.T) {
+	t.Parallel()
+	got := keyLines([]byte("a = 1\r\n# b = 2\n\n[ t ]\n  \"c\" = [\n  \"x=y\",\n]\n[t.u] # d = 3\ne.f=4\n[[v]]\ng = {h = 1}\n"))
+	want := map[string]int{"a": 1, "t": 4, "t.c": 5, "t.u": 8, "t.u.e.f": 9, "v": 10, "v.g": 11}
+	for key, line := range want {
+		if got[key] != line {
+			t.Errorf("%s on line %d, want %d; in %v", key, got[key], line, got)
+		}
+	}
+}

@@ -63,7 +63,7 @@ func decodeKey(text []byte) ([]byte, bool) {
 // disk before anything is sealed with it.
 func makeKey(path string) error {
 	key := make([]byte, keySize)
-	rand.Read(key) //nolint:errcheck // it ends the program rather than fail
+	rand.Read(key) // it ends the program rather than fail
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o711); err != nil {
 		return err

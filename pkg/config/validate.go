@@ -149,7 +149,7 @@ func (l *loader) checkTLS(c *Config) {
 			l.complain(c, key, err.Error())
 			continue
 		}
-		f.Close() //nolint:errcheck // only opened
+		f.Close()
 	}
 }
 

@@ -87,7 +87,7 @@ func (s *Server) runOnce(ctx context.Context) (*process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("log of PostgreSQL: %w", err)
 	}
-	defer logFile.Close() //nolint:errcheck // the child has its own descriptor; we write nothing
+	defer logFile.Close()
 	from, err := logFile.Seek(0, io.SeekEnd)
 	if err != nil {
 		return nil, fmt.Errorf("log of PostgreSQL: %w", err)
@@ -195,7 +195,7 @@ func tail(path string, from int64) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
 		return "", err
