@@ -85,10 +85,11 @@ func isConflict(err error) bool {
 	return hasCode(err, serializationFailure) || hasCode(err, deadlockDetected)
 }
 
-// isRefused reports an answer of the server: what was asked was not done.
+// isRefused reports an answer of the server after which nothing of what was asked has been done. A FATAL one, as when the
+// server is being shut down, may have come just after the commit.
 func isRefused(err error) bool {
 	var pe *pgconn.PgError
-	return errors.As(err, &pe)
+	return errors.As(err, &pe) && pe.SeverityUnlocalized == "ERROR"
 }
 
 // isDuplicate reports a unique violation in a table.
