@@ -165,7 +165,9 @@ func (c *conn) part(err error) string {
 		return "shutdown"
 	case errors.Is(err, errHandshake):
 		return err.Error()
-	case errors.Is(err, os.ErrDeadlineExceeded) && c.enc.Err() == nil:
+	case c.stream.broken != nil:
+		return "write: " + c.stream.broken.Error()
+	case errors.Is(err, os.ErrDeadlineExceeded):
 		c.bye("Autologout; idle for too long.")
 		return "timeout"
 	case errors.As(err, &limit):

@@ -28,6 +28,7 @@ type stream struct {
 	limit   time.Time     // and when it must have ended, if not zero
 	shared  bool          // a reader is at work beside the owner, who flushes
 	in, out int64         // octets
+	broken  error         // of a write; there is no point in another
 
 	mu       sync.Mutex
 	patience time.Duration // how long the next read may take, 0 means for ever
@@ -93,14 +94,19 @@ func (s *stream) wait(between bool, patience time.Duration) {
 	s.between, s.patience = between, patience
 }
 
-// Write implements io.Writer, for w.
-func (s *stream) Write(p []byte) (int, error) {
+// Write implements io.Writer, for w. After an error it gives up at once: a peer is waited for one time only.
+func (s *stream) Write(p []byte) (n int, err error) {
+	if s.broken != nil {
+		return 0, s.broken
+	}
+	defer func() {
+		s.out += int64(n)
+		s.broken = err
+	}()
 	if err := s.net.SetWriteDeadline(time.Now().Add(s.stall)); err != nil {
 		return 0, err
 	}
-	n, err := s.net.Write(p)
-	s.out += int64(n)
-	return n, err
+	return s.net.Write(p)
 }
 
 // acquire makes sure that there is a buffer to write to.
