@@ -83,13 +83,11 @@ func New(ctx context.Context, o Options) (_ *Gateway, err error) {
 }
 
 func newCerts(o Options) (*certs.Manager, error) {
-	c := certs.Options{Hostname: o.Config.Hostname, Log: o.Log.Named("certs")}
-	if o.Config.TLS.Mode == "files" {
-		c.CertFile, c.KeyFile = o.Config.TLS.CertFile, o.Config.TLS.KeyFile
-	} else {
-		c.SelfSignedDir = o.Config.CertDir()
-	}
-	return certs.New(c)
+	c := o.Config
+	return certs.New(certs.Options{
+		Mode: c.TLS.Mode, Dir: c.CertDir(), Hostname: c.Hostname, CertFile: c.TLS.CertFile, KeyFile: c.TLS.KeyFile,
+		Log: o.Log.Named("certs"),
+	})
 }
 
 // planned is a service before its listeners are open.

@@ -59,6 +59,7 @@ ok(M.copy('1:3', name))
 assert ok(M.uid('MOVE', '4:5', name)) is not None
 assert ok(M.status(name, '(MESSAGES UNSEEN)'))[0].endswith(b'(MESSAGES 6 UNSEEN 5)'), M.status(name, '(MESSAGES UNSEEN)')
 assert len(ok(M.search(None, 'ALL'))[0].split()) == 10
+assert len(M.response('EXPUNGE')[1]) == 2
 ok(M.store('1:2', '+FLAGS', r'(\Deleted)'))
 assert ok(M.expunge()) == [b'1', b'1']
 ok(M.select(name))

@@ -163,6 +163,11 @@ func TestGetmail(t *testing.T) {
 	shared.fill(t, user, 100, n)
 	dir := t.TempDir()
 	box := makeMaildir(t, filepath.Join(dir, "box"))
+	// getmail does not write a Maildir as root, but it runs a program that does.
+	mda := write(t, dir, "mda", fmt.Sprintf("#!/bin/sh\ncat >%s/new/$$\n", box))
+	if err := os.Chmod(mda, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	rc := write(t, dir, "getmailrc", fmt.Sprintf(`[retriever]
 type = SimplePOP3SSLRetriever
 server = 127.0.0.1
@@ -171,14 +176,16 @@ username = %s
 password = %s
 
 [destination]
-type = Maildir
-path = %s/
+type = MDA_external
+path = %s
+unixfrom = false
+allow_root_commands = true
 
 [options]
 delete = true
 received = false
 delivered_to = false
-`, port(shared.pop3), user, password, box))
+`, port(shared.pop3), user, password, mda))
 	command(t, dir, nil, "getmail", "--getmaildir="+dir, "--rcfile="+rc)
 	wantCorpus(t, maildirBodies(t, box), user, 100, n)
 	if left := shared.inbox(t, user); left != 0 {
