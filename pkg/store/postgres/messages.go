@@ -24,21 +24,22 @@ const (
 // message of a page is.
 func (a *account) Messages(ctx context.Context, have *store.Snapshot, uids imap.UIDSet, want store.Fields) iter.Seq2[*store.Message, error] {
 	return func(yield func(*store.Message, error) bool) {
-		ctx, cancel := context.WithCancel(ctx)
+		// Pages on their way end with the sequence; bodies may be read for as long as the caller's context lives.
+		ahead, cancel := context.WithCancel(ctx)
 		defer cancel()
 		p := &pager{a: a, have: have, want: want, places: have.Indices(uids)}
 		if want&(store.WithPart|store.WithHeader|store.WithBody) == 0 {
 			p.bare(ctx, yield)
 			return
 		}
-		next := p.start(ctx)
+		next := p.start(ahead)
 		for next != nil {
 			page := <-next
 			if page.err != nil {
 				yield(nil, failed("read messages", page.err))
 				return
 			}
-			next = p.start(ctx)
+			next = p.start(ahead)
 			if !page.yield(ctx, p, yield) {
 				return
 			}
