@@ -153,10 +153,10 @@ type fetching struct {
 	r        fetchRequest
 	w        fetchWriter
 	windows  windows
-	contents []content   // of the message at hand, one for each item that has been opened
-	seen     imap.UIDSet // read, \Seen not yet set
-	unread   int         // messages that could not be read
-	refusal  *refusal    // why the command is answered NO although it went on
+	contents []content  // of the message at hand, one for each item that has been opened
+	seen     []imap.UID // read, \Seen not yet set
+	unread   int        // messages that could not be read
+	refusal  *refusal   // why the command is answered NO although it went on
 }
 
 func (f *fetching) run(ctx context.Context, uids imap.UIDSet) error {
@@ -257,7 +257,7 @@ func (f *fetching) message(m *store.Message) error {
 	}
 	f.write(m)
 	if f.w.Err() == nil && m.Flags.System&store.FlagSeen == 0 && f.r.marksSeen() && !f.c.sel.readOnly {
-		f.seen.AddNum(m.UID)
+		f.seen = append(f.seen, m.UID)
 	}
 	return nil
 }
@@ -325,9 +325,9 @@ func (f *fetching) cutOff(uid imap.UID) {
 	}
 }
 
-// maxSeen is how many runs of messages may have been read before they are marked: a long download that breaks off should
-// not forget all of them.
-const maxSeen = 1000
+// maxSeen is how many messages are read before they are marked: a long download that breaks off should not forget all of
+// them.
+const maxSeen = 5000
 
 // setSeen marks what has been read. The client hears of it with the changes that follow the command.
 func (f *fetching) setSeen(ctx context.Context) error {
@@ -335,8 +335,8 @@ func (f *fetching) setSeen(ctx context.Context) error {
 		return nil
 	}
 	ch := store.FlagChange{Op: imap.StoreFlagsAdd, Flags: []imap.Flag{imap.FlagSeen}}
-	_, err := f.c.account.SetFlags(ctx, f.c.sel.box.ID, f.seen, ch)
-	f.seen = nil
+	_, err := f.c.account.SetFlags(ctx, f.c.sel.box.ID, store.UIDSetOf(f.seen), ch)
+	f.seen = f.seen[:0]
 	if err != nil {
 		return fmt.Errorf("mark as seen: %w", err)
 	}

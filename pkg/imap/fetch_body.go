@@ -208,7 +208,7 @@ func (it *binaryItem) decode(m *store.Message, w *windows) (content, error) {
 	head := w.take(windowSize)
 	n, err := io.ReadFull(r, head)
 	switch {
-	case len(head) > 0 && (err == io.EOF || err == io.ErrUnexpectedEOF):
+	case len(head) > 0 && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)):
 		head = head[:n]
 		binary := bytes.IndexByte(head, 0) >= 0
 		return content{label: it.label, r: bytes.NewReader(head), size: int64(n), binary: binary, number: it.sizeOnly}, nil
@@ -232,7 +232,7 @@ func (it *binaryItem) reader(m *store.Message) (io.Reader, error) {
 	if err != nil || it.partial == nil {
 		return r, err
 	}
-	if _, err := io.CopyN(io.Discard, r, it.partial.Offset); err != nil && err != io.EOF {
+	if _, err := io.CopyN(io.Discard, r, it.partial.Offset); err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
 	return io.LimitReader(r, it.partial.Size), nil

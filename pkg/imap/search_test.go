@@ -1,6 +1,7 @@
 package imap
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -148,7 +149,7 @@ func TestParseSearchBad(t *testing.T) {
 func TestParseSearchCharset(t *testing.T) {
 	t.Parallel()
 	d := decoderOf(" CHARSET ISO-2022-JP SUBJECT {3}\r\nabc")
-	if _, err := parseSearch(d, 0); err != errCharset {
+	if _, err := parseSearch(d, 0); !errors.Is(err, errCharset) {
 		t.Errorf("%v, want %v", err, errCharset)
 	}
 	if err := d.Err(); err != nil {

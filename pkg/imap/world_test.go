@@ -49,16 +49,18 @@ func newWorld(t testing.TB, from accounts) *world {
 		Accounts: faulty, Auth: &testAuth{id: id}, Hostname: "mail.example.org", Version: "test",
 		Spool: message.SpoolOptions{Dir: t.TempDir()},
 	}
-	w.start = sync.OnceValue(func() net.Listener { return serve(t, w.server) })
+	w.start = sync.OnceValue(func() net.Listener {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return serve(t, w.server, l)
+	})
 	return w
 }
 
-// serve runs a server on a port of the loopback interface until the test ends.
-func serve(t testing.TB, s *Server) net.Listener {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+// serve runs a server until the test ends.
+func serve(t testing.TB, s *Server, l net.Listener) net.Listener {
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(l) }()
 	t.Cleanup(func() {
