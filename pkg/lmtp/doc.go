@@ -5,7 +5,7 @@
 //
 // The package reads DATA itself, because what ends a message is the one thing an LMTP server must get right to the
 // octet: go-smtp's server waits for ever when a message ends in CR CR LF, drops a CR after a dot, and holds its limit for
-// command lines against the lines of messages (see docs/decisions). Its client serves in the tests.
+// command lines against the lines of messages. Its client serves in the tests.
 //
 // Rules, besides those that hold for every protocol:
 //

@@ -54,17 +54,22 @@ func serve(t *testing.T, s *Server) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	serveOn(t, s, l)
+	return l.Addr().String()
+}
+
+func serveOn(t *testing.T, s *Server, l net.Listener) {
+	t.Helper()
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithCancel(context.Background())
-		cancel() // what a test left open is cut off
-		s.Shutdown(ctx)
+		cancel()        // what a test left open is cut off
+		s.Shutdown(ctx) //nolint:errcheck // it says so
 		if err := <-served; err != nil {
 			t.Errorf("Serve: %v", err)
 		}
 	})
-	return l.Addr().String()
 }
 
 func (w *world) account() store.Account {

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http/httptest"
 	"strings"
@@ -52,7 +53,7 @@ func TestShutdown(t *testing.T) {
 func TestShutdownDeadline(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.deliver("S: a\r\n\r\n" + strings.Repeat(strings.Repeat("x", 70)+"\r\n", 500_000))
+	w.deliver("S: a\r\n\r\n" + strings.Repeat(strings.Repeat("x", 70)+"\r\n", 250_000))
 	c := w.login()
 	c.say("RETR 1")
 	c.hear("+OK")
@@ -112,15 +113,16 @@ func TestTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	go s.Serve(l)
-	defer s.Shutdown(t.Context())
+	serveOn(t, s, l)
 	client, err := tls.Dial("tcp", l.Addr().String(), roots(web))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer client.Close()
+	t.Cleanup(func() { client.Close() }) //nolint:errcheck // the server has closed it
 	in := bufio.NewReader(client)
-	fmt.Fprint(client, "USER x\r\nQUIT\r\n")
+	if _, err := io.WriteString(client, "USER x\r\nQUIT\r\n"); err != nil {
+		t.Fatal(err)
+	}
 	for range 3 {
 		if line, err := in.ReadString('\n'); err != nil || line[0] != '+' {
 			t.Fatalf("%q, %v", line, err)

@@ -171,7 +171,7 @@ func TestTimeouts(t *testing.T) {
 	t.Run("write", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t, func(s *Server) { s.WriteTimeout = 50 * time.Millisecond })
-		w.deliver("S: a\r\n\r\n" + strings.Repeat(strings.Repeat("x", 70)+"\r\n", 500_000))
+		w.deliver("S: a\r\n\r\n" + strings.Repeat(strings.Repeat("x", 70)+"\r\n", 250_000))
 		c := w.login()
 		c.say("RETR 1")
 		w.awaitUnlocked() // it reads nothing; its session ends and gives the maildrop up
