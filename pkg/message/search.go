@@ -47,11 +47,11 @@ func (p *Part) SearchHeader(body io.ReaderAt, field, folded string) (bool, error
 	value := fieldText{m: m, charset: p.firstCharset()}
 	scan.piece = func(b []byte) {
 		if bytes.EqualFold(scan.name, name) {
-			found = true
 			value.add(b)
 		}
 	}
 	for scan.next() {
+		found = found || bytes.EqualFold(scan.name, name) // it may have no value at all
 		value.flush()
 		m.end()
 		if found && m.done() {

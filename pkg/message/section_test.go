@@ -49,7 +49,7 @@ func TestHeaderFields(t *testing.T) {
 // TestLongHeader picks fields from headers too long to be kept, and compares with a plain filter.
 func TestLongHeader(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(30) {
+	for seed := range uint64(5) {
 		rnd := rand.New(rand.NewPCG(seed, 3))
 		var header, want strings.Builder
 		for header.Len() < 3*headerWindow {
