@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"postern/pkg/store"
@@ -90,6 +91,9 @@ func decodePart(k *blobKey, part int, col column, sealed []byte) ([]byte, error)
 }
 
 func (k *blobKey) damaged(part int, col column, err error) error {
+	if !errors.Is(err, errDamaged) {
+		err = fmt.Errorf("%w: %w", errDamaged, err)
+	}
 	return fmt.Errorf("account %d, body %d, part %d, column %d: %w", k.account, k.blob, part, col, err)
 }
 

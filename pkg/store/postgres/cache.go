@@ -46,7 +46,7 @@ type cached struct {
 	running, waiting *flight
 
 	differ int // belongs to the running flight: by how many messages the packed index is behind
-	drift int        // belongs to the running flight: by how much the counter of messages is known to be wrong
+	drift  int // belongs to the running flight: by how much the counter of messages is known to be wrong
 }
 
 // flight is one look at the database on behalf of many.

@@ -40,7 +40,7 @@ func (o *outage) report(part string, err error) {
 		return
 	}
 	if len(o.down) == 0 {
-		o.log.Warn("database is away; trying again until it is back", zap.Error(err))
+		o.log.Warn("database is away; trying until it returns", zap.Error(err))
 		o.down = make(map[string]bool)
 	}
 	o.down[part] = true

@@ -25,7 +25,7 @@ type state struct {
 
 const selectState = `
 select b.mailbox_id, b.name, b.uidvalidity, b.special_use, b.keywords,
-  s.uidnext, s.modseq, s.journal_from, s.recent_uid, s.n_msgs, s.n_unseen, s.n_deleted, s.bytes,
+  s.uidnext, s.modseq, s.journal_from, s.recent_uid, greatest(s.n_msgs, 0), greatest(s.n_unseen, 0), greatest(s.n_deleted, 0), s.bytes,
   exists (select from subscriptions u where u.account_id = b.account_id and u.name = b.name)
 from mailboxes b
 join mailbox_state s on s.account_id = b.account_id and s.mailbox_id = b.mailbox_id

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -23,7 +24,7 @@ const (
 )
 
 // sweepLock is the advisory lock that makes one process of a database the sweeper.
-const sweepLock = 0x706f7374 // "post"
+const sweepLock = 0x73776570 // any number of our own
 
 // keepSwept sweeps every few minutes until ctx ends.
 func (s *Store) keepSwept(ctx context.Context) {
@@ -261,32 +262,7 @@ select account_id
 from accounts
 where state = 2`
 
-// Without its key nothing of the account can be read, in no backup either that is made from now on.
-const sqlShred = `
-update accounts
-set dek = '', secret = ''
-where account_id = $1 and (dek <> '' or secret <> '')`
-
-// sqlErase removes an account, sweepRows rows of a table at a time, its own row last.
-var sqlErase = []string{
-	`delete from bodies where account_id = $1 and blob_id = any(array(select distinct blob_id from bodies where account_id = $1 limit $2 / 10))`,
-	`delete from messages where account_id = $1 and (mailbox_id, uid) in (select mailbox_id, uid from messages where account_id = $1 limit $2)`,
-	`delete from journal where account_id = $1 and (mailbox_id, modseq) in (select mailbox_id, modseq from journal where account_id = $1 limit $2)`,
-	`delete from expunged where account_id = $1 and (expunge_id, chunk) in (select expunge_id, chunk from expunged where account_id = $1 limit $2)`,
-	`delete from deliveries where account_id = $1 and key = any(array(select key from deliveries where account_id = $1 limit $2))`,
-	`delete from blob_refs where account_id = $1 and blob_id = any(array(select blob_id from blob_refs where account_id = $1 limit $2))`,
-	`delete from blob_gc where account_id = $1 and (gc_id, chunk) in (select gc_id, chunk from blob_gc where account_id = $1 limit $2)`,
-	`delete from mailbox_index where account_id = $1 and (mailbox_id, seg) in (select mailbox_id, seg from mailbox_index where account_id = $1 limit $2)`,
-	`delete from fts_seg where account_id = $1 and (mailbox_id, bucket, level, seg) in (select mailbox_id, bucket, level, seg from fts_seg where account_id = $1 limit $2)`,
-	`delete from fts_state where account_id = $1 and mailbox_id = any(array(select mailbox_id from fts_state where account_id = $1 limit $2))`,
-	`delete from subscriptions where account_id = $1 and name = any(array(select name from subscriptions where account_id = $1 limit $2))`,
-	`delete from pop3_lease where account_id = $1 and $2 > 0`,
-	`delete from mailbox_state where account_id = $1 and mailbox_id = any(array(select mailbox_id from mailbox_state where account_id = $1 limit $2))`,
-	`delete from mailboxes where account_id = $1 and mailbox_id = any(array(select mailbox_id from mailboxes where account_id = $1 limit $2))`,
-	`delete from accounts where account_id = $1 and $2 > 0`,
-}
-
-// accounts erases the accounts that are being deleted.
+// accounts goes on with deletions that were interrupted.
 func (sw *sweeper) accounts(ctx context.Context) error {
 	rows, err := sw.conn.Query(ctx, sqlDeleting)
 	if err != nil {
@@ -297,29 +273,10 @@ func (sw *sweeper) accounts(ctx context.Context) error {
 		return failed("find deleted accounts", err)
 	}
 	for _, id := range ids {
-		if err := sw.erase(ctx, id); err != nil {
-			return failed("erase account", err)
+		if err := sw.s.DeleteAccount(ctx, store.AccountID(id)); err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
 		}
-		sw.s.log.Info("account erased", zap.Int64("account", id))
-	}
-	return nil
-}
-
-func (sw *sweeper) erase(ctx context.Context, id int64) error {
-	sw.s.keys.cached.drop(store.AccountID(id))
-	if _, err := sw.conn.Exec(ctx, sqlShred, id); err != nil {
-		return err
-	}
-	for _, sql := range sqlErase {
-		for {
-			tag, err := sw.conn.Exec(ctx, sql, id, sweepRows)
-			if err != nil {
-				return err
-			}
-			if tag.RowsAffected() == 0 {
-				break
-			}
-		}
+		sw.s.log.Info("deletion of an account finished", zap.Int64("account", id))
 	}
 	return nil
 }
