@@ -227,7 +227,7 @@ func (f *fetching) messages(ctx context.Context, uids imap.UIDSet) error {
 		case err != nil && (ctx.Err() != nil || errors.Is(err, store.ErrUnavailable)):
 			return fmt.Errorf("fetch UID %d: %w", m.UID, err)
 		case err != nil:
-			f.failed(m.UID, err)
+			f.failed(ctx, m.UID, err)
 		case len(f.seen) >= maxSeen:
 			if err := f.setSeen(ctx); err != nil {
 				return err
@@ -296,12 +296,12 @@ func (f *fetching) write(m *store.Message) {
 
 // failed notes a message that could not be read. The first one is logged; the others have most likely the same cause
 // (rule 12).
-func (f *fetching) failed(uid imap.UID, err error) {
+func (f *fetching) failed(ctx context.Context, uid imap.UID, err error) {
 	switch {
 	case errors.Is(err, message.ErrEncoding):
 		f.refuse(refusal{code: "UNKNOWN-CTE", text: "The encoding of a part is not known."}) // RFC 3516 §4.3
 		return
-	case errors.Is(err, store.ErrNotFound): // swept after it was expunged
+	case f.expunged(ctx, uid):
 		if !f.r.byUID {
 			f.refuse(refusal{code: "EXPUNGEISSUED", text: "Some of the messages no longer exist."})
 		}
@@ -312,6 +312,16 @@ func (f *fetching) failed(uid imap.UID, err error) {
 	if f.unread++; f.unread == 1 {
 		f.c.log.Error("message cannot be read", zap.Uint32("uid", uint32(uid)), zap.Error(err))
 	}
+}
+
+// expunged reports whether a message is gone by now. Its octets outlive it for a while only.
+func (f *fetching) expunged(ctx context.Context, uid imap.UID) bool {
+	snap, _, err := f.c.account.Refresh(ctx, f.c.sel.snap)
+	if err != nil {
+		return false
+	}
+	_, ok := snap.Find(uid)
+	return !ok
 }
 
 // cutOff notes a message that could be read in part only, when its size had been announced: the connection ends there,
