@@ -82,7 +82,7 @@ func readPieces(t *testing.T, m *store.Message, text string) {
 		p := make([]byte, r.IntN(100_000))
 		n, err := m.Body.ReadAt(p, int64(off))
 		want := text[min(off, len(text)):min(off+len(p), len(text))]
-		if string(p[:n]) != want || (err == io.EOF) != (n < len(p)) { //nolint:errorlint // io.ReaderAt says io.EOF itself
+		if string(p[:n]) != want || (err == io.EOF) != (n < len(p)) {
 			t.Fatalf("%d octets at %d of %d: got %d, %v", len(p), off, len(text), n, err)
 		}
 	}
@@ -134,10 +134,16 @@ func TestMessagesHoldNoConnection(t *testing.T) {
 		f.mail(plain("x", 2000))
 	}
 	snap := f.openInbox(f.a)
-	for range f.a.Messages(t.Context(), snap, allUIDs, store.WithBody) {
+	for _, err := range f.a.Messages(t.Context(), snap, allUIDs, store.WithBody) {
+		if err != nil {
+			t.Fatal(err)
+		}
 		f.await("all connections to be free", func() bool { return f.s.pool.Stat().AcquiredConns() == 0 })
 	}
-	for range f.a.Messages(t.Context(), snap, allUIDs, store.WithBody) {
+	for _, err := range f.a.Messages(t.Context(), snap, allUIDs, store.WithBody) {
+		if err != nil {
+			t.Fatal(err)
+		}
 		break // the page on its way is called off
 	}
 	f.await("all connections to be free", func() bool { return f.s.pool.Stat().AcquiredConns() == 0 })
@@ -162,7 +168,7 @@ func TestBigMessageInPieces(t *testing.T) {
 					t.Fatal(err)
 				}
 				k, err := m.Body.ReadAt(piece, int64(off))
-				if err != nil && err != io.EOF { //nolint:errorlint // io.ReaderAt says io.EOF itself
+				if err != nil && err != io.EOF {
 					t.Fatal(err)
 				}
 				if string(piece[:k]) != text[off:off+k] {

@@ -137,7 +137,7 @@ func (a *account) Since(ctx context.Context, have *store.Snapshot, at store.ModS
 		ch.Removed = append(ch.Removed, removed...)
 	}
 	if err := rows.Err(); err != nil || !found {
-		return store.Changes{}, failed("read tombstones", cmp.Or(err, error(pgx.ErrNoRows)))
+		return store.Changes{}, failed("read tombstones", cmp.Or(err, pgx.ErrNoRows))
 	}
 	ch.Complete = from <= at
 	slices.SortFunc(ch.Removed, func(a, b store.Entry) int { return cmp.Compare(a.UID, b.UID) })

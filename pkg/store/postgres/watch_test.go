@@ -157,7 +157,7 @@ func newLine(t *testing.T, target string) *line {
 	if l.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { l.cut(); l.listener.Close() }) //nolint:errcheck // a test's
+	t.Cleanup(func() { l.cut(); l.listener.Close() })
 	l.to = func() (net.Conn, error) {
 		if cfg.Host[0] == '/' {
 			return net.Dial("unix", fmt.Sprintf("%s/.s.PGSQL.%d", cfg.Host, cfg.Port))
@@ -180,7 +180,7 @@ func (l *line) serve() {
 		d, err := l.to()
 		l.mu.Lock()
 		if l.dead || err != nil {
-			c.Close() //nolint:errcheck // a test's
+			c.Close()
 		} else {
 			l.conns = append(l.conns, c, d)
 			go pump(c, d)
@@ -198,7 +198,7 @@ func pump(from, to net.Conn) {
 			_, err = to.Write(b[:n])
 		}
 		if err != nil {
-			to.Close() //nolint:errcheck // a test's
+			to.Close()
 			return
 		}
 	}
@@ -209,7 +209,7 @@ func (l *line) cut() {
 	defer l.mu.Unlock()
 	l.dead = true
 	for _, c := range l.conns {
-		c.Close() //nolint:errcheck // a test's
+		c.Close()
 	}
 	l.conns = nil
 }
