@@ -47,11 +47,15 @@ func BenchmarkFetchFlags(b *testing.B) {
 }
 
 // BenchmarkFetchBodies reads 1,000 messages of 40 KB over TLS on the loopback interface, and the same octets over TLS alone.
-// The ratio of the two is what the engine costs.
+// The ratio of the two is what the engine costs, or with -pg engine and database.
 func BenchmarkFetchBodies(b *testing.B) {
 	const n, size = 1000, 40 << 10
 	cert := selfSigned(b)
-	w := newWorld(b, inMemory)
+	from := inMemory
+	if *overPostgres {
+		from = inPostgres(b)
+	}
+	w := newWorld(b, from)
 	w.inbox(b, n, string((&script{}).message(nil, fmt.Sprint("filler:", size))))
 	inner := serve(b, w.server, listenTLS(b, cert)).Addr()
 

@@ -45,7 +45,7 @@ func (w *world) inbox(t testing.TB, n int, octets string) store.MailboxID {
 // TestFetchUnreadable: of many messages that cannot be read each is counted, and one line is logged (rule 12).
 func TestFetchUnreadable(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, inMemory)
+	w := newWorld(t)
 	core, logged := observer.New(zap.ErrorLevel)
 	registry := prometheus.NewRegistry()
 	w.server.Log, w.server.Metrics = zap.New(core), NewMetrics(registry)
@@ -78,7 +78,7 @@ func TestFetchUnreadable(t *testing.T) {
 // TestFetchManySeen reads more messages than are marked at a time.
 func TestFetchManySeen(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, inMemory)
+	w := newWorld(t)
 	const n = maxSeen*2 + 10
 	w.inbox(t, n, "Subject: x\r\n\r\n")
 	c := w.login(t)
@@ -94,7 +94,7 @@ func TestFetchManySeen(t *testing.T) {
 // TestLongSet sends a line of 100,000 UIDs, as clients do that do not know of ranges.
 func TestLongSet(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, inMemory)
+	w := newWorld(t)
 	w.inbox(t, 10, "Subject: x\r\n\r\n")
 	var set strings.Builder
 	for i := 200_000; i > 0; i -= 2 {

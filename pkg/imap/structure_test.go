@@ -290,7 +290,7 @@ func FuzzStructure(f *testing.F) {
 // TestForeignClient reads every message of the corpus with a client that is not ours.
 func TestForeignClient(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, inMemory)
+	w := newWorld(t)
 	for _, file := range corpus(t) {
 		octets, err := os.ReadFile(file)
 		if err != nil {

@@ -36,9 +36,10 @@ type world struct {
 	start   func() net.Listener
 }
 
-func newWorld(t testing.TB, from accounts) *world {
+// newWorld returns a world with an account in memory, or in what is given.
+func newWorld(t testing.TB, from ...accounts) *world {
 	t.Helper()
-	inner, id := from(t)
+	inner, id := append(from, inMemory)[0](t)
 	account, err := inner.Account(t.Context(), id)
 	if err != nil {
 		t.Fatal(err)
