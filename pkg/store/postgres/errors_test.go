@@ -64,7 +64,7 @@ func TestUnavailable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.Close() //nolint:errcheck // nobody listens there: that is the point
+	l.Close() // nobody listens there: that is the point
 	_, refused := Open(context.Background(), Options{URL: "postgres://u@" + l.Addr().String() + "/x?sslmode=disable", MasterKey: masterKey})
 	_, late := a.Append(past, box, draftOf(t, "A: b\r\n\r\n"))
 	_, lateRead := a.Mailboxes(past)

@@ -29,7 +29,7 @@ func Migrate(ctx context.Context, url string, log *zap.Logger) error {
 		return fmt.Errorf("migrate: %w", err)
 	}
 	db := stdlib.OpenDB(*cfg)
-	defer db.Close()
+	defer db.Close() //nolint:errcheck // nothing is under way
 	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 600))
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
@@ -64,7 +64,7 @@ func SchemaVersion(ctx context.Context, url string) (have, want int64, err error
 	if err != nil {
 		return 0, 0, failed("schema version", err)
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is under way
 	have, err = schemaVersion(ctx, conn)
 	return have, programVersion(), err
 }
