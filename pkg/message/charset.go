@@ -84,17 +84,13 @@ type lenientUTF8 struct{ transform.NopResetter }
 // Transform implements transform.Transformer.
 func (lenientUTF8) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, err error) {
 	for nSrc < len(src) {
-		n := 0
-		for n < len(src)-nSrc && src[nSrc+n] < utf8.RuneSelf {
-			n++
-		}
-		if n > 0 {
-			n = copy(dst[nDst:], src[nSrc:nSrc+n])
-			nDst, nSrc = nDst+n, nSrc+n
-			if n == 0 {
-				return nDst, nSrc, transform.ErrShortDst
-			}
+		if n := validPrefix(src[nSrc:min(len(src), nSrc+len(dst)-nDst)]); n > 0 {
+			nDst += copy(dst[nDst:], src[nSrc:nSrc+n])
+			nSrc += n
 			continue
+		}
+		if len(dst)-nDst < utf8.UTFMax {
+			return nDst, nSrc, transform.ErrShortDst
 		}
 		if !atEOF && !utf8.FullRune(src[nSrc:]) {
 			return nDst, nSrc, transform.ErrShortSrc
@@ -103,11 +99,26 @@ func (lenientUTF8) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, err e
 		if r == utf8.RuneError && size == 1 {
 			r = charmap.Windows1252.DecodeByte(src[nSrc])
 		}
-		if len(dst)-nDst < utf8.UTFMax {
-			return nDst, nSrc, transform.ErrShortDst
-		}
 		nDst += utf8.EncodeRune(dst[nDst:], r)
 		nSrc += size
 	}
 	return nDst, nSrc, nil
+}
+
+// validPrefix returns the length of some valid UTF-8 at the beginning of b: all of it but a character that is cut off, or
+// else the ASCII.
+func validPrefix(b []byte) int {
+	n := len(b)
+	for i := n - 1; i >= 0 && i >= n-utf8.UTFMax; i-- {
+		if utf8.RuneStart(b[i]) {
+			if !utf8.FullRune(b[i:]) {
+				n = i
+			}
+			break
+		}
+	}
+	if utf8.Valid(b[:n]) {
+		return n
+	}
+	return asciiPrefix(b)
 }

@@ -1,6 +1,7 @@
 package message
 
 import (
+	"slices"
 	"unicode"
 	"unicode/utf8"
 
@@ -25,8 +26,97 @@ type folder struct {
 
 // append adds the folded form of src to dst.
 func (f *folder) append(dst, src []byte) []byte {
-	if n := asciiPrefix(src); n == len(src) {
-		return f.appendASCII(dst, src)
+	dst = slices.Grow(dst, len(src))
+	for len(src) > 0 {
+		n := plainPrefix(src)
+		dst = f.appendPlain(dst, src[:n])
+		src = src[n:]
+		n = otherPrefix(src)
+		dst = f.appendOther(dst, src[:n])
+		src = src[n:]
+	}
+	return dst
+}
+
+// isPlain tells the characters that neither normalisation nor case folding changes, ASCII and the wide space apart, and
+// that combine with nothing before them: most of Japanese and Chinese text, which is worth the short way.
+func isPlain(r rune) bool {
+	return r < utf8.RuneSelf || 0x4e00 <= r && r <= 0x9fff || // ideographs
+		0x3041 <= r && r <= 0x3096 || 0x30a1 <= r && r <= 0x30fa || r == 0x30fc || // kana
+		0x3000 <= r && r <= 0x3002 // wide space, comma and full stop
+}
+
+// plainPrefix returns the length of the plain characters at the beginning of b. The last one before another is not
+// counted: it may combine with that.
+func plainPrefix(b []byte) int {
+	last := 0
+	for i := 0; i < len(b); {
+		if b[i] < utf8.RuneSelf {
+			last = i
+			i++
+			continue
+		}
+		r, n := utf8.DecodeRune(b[i:])
+		if !isPlain(r) {
+			return last
+		}
+		last = i
+		i += n
+	}
+	return len(b)
+}
+
+// worthwhile is how many octets of plain characters are worth leaving the long way for.
+const worthwhile = 24
+
+// otherPrefix returns the length of what is best not taken for plain at the beginning of b.
+func otherPrefix(b []byte) int {
+	plain := 0
+	for i := 0; i < len(b); {
+		r, n := utf8.DecodeRune(b[i:])
+		i += n
+		plain += n
+		if !isPlain(r) {
+			plain = 0
+		}
+		if plain >= worthwhile && i > plain {
+			return i - plain
+		}
+	}
+	return len(b)
+}
+
+// appendPlain folds plain characters.
+func (f *folder) appendPlain(dst, src []byte) []byte {
+	for i := 0; i < len(src); i++ {
+		c := src[i]
+		switch {
+		case c == ' ' || '\t' <= c && c <= '\r':
+			dst = f.appendSpace(dst)
+			continue
+		case c == 0xe3 && src[i+1] == 0x80 && src[i+2] == 0x80: // the wide space, U+3000
+			dst = f.appendSpace(dst)
+			i += 2
+			continue
+		}
+		f.space = false
+		dst = append(dst, lowerASCII(c))
+	}
+	return dst
+}
+
+func (f *folder) appendSpace(dst []byte) []byte {
+	if !f.space {
+		dst = append(dst, ' ')
+	}
+	f.space = true
+	return dst
+}
+
+// appendOther folds any characters.
+func (f *folder) appendOther(dst, src []byte) []byte {
+	if len(src) == 0 {
+		return dst
 	}
 	f.normalised = norm.NFKC.Append(f.normalised[:0], src...)
 	b, _, err := transform.Append(cases.Fold(), f.folded[:0], f.normalised)
@@ -35,34 +125,14 @@ func (f *folder) append(dst, src []byte) []byte {
 	}
 	f.folded = b
 	for len(b) > 0 {
-		if n := asciiPrefix(b); n > 0 {
-			dst = f.appendASCII(dst, b[:n])
-			b = b[n:]
-			continue
-		}
 		r, n := utf8.DecodeRune(b)
 		if unicode.IsSpace(r) {
-			dst = f.appendASCII(dst, []byte{' '})
+			dst = f.appendSpace(dst)
 		} else {
 			dst = append(dst, b[:n]...)
 			f.space = false
 		}
 		b = b[n:]
-	}
-	return dst
-}
-
-func (f *folder) appendASCII(dst, src []byte) []byte {
-	for _, c := range src {
-		if c == ' ' || '\t' <= c && c <= '\r' {
-			if !f.space {
-				dst = append(dst, ' ')
-			}
-			f.space = true
-			continue
-		}
-		f.space = false
-		dst = append(dst, lowerASCII(c))
 	}
 	return dst
 }

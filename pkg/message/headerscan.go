@@ -2,6 +2,7 @@ package message
 
 import (
 	"bufio"
+	"errors"
 	"io"
 )
 
@@ -44,7 +45,7 @@ func (s *fieldScanner) next() bool {
 // read returns a line or, if it is long, a piece of it.
 func (s *fieldScanner) read() []byte {
 	line, err := s.r.ReadSlice('\n')
-	if err != nil && err != io.EOF && err != bufio.ErrBufferFull {
+	if err != nil && !isEOF(err) && !errors.Is(err, bufio.ErrBufferFull) {
 		s.err = err
 		return nil
 	}
@@ -66,7 +67,7 @@ func (s *fieldScanner) continues() bool {
 	}
 	b, err := s.r.Peek(1)
 	if err != nil {
-		if err != io.EOF {
+		if !isEOF(err) {
 			s.err = err
 		}
 		return false

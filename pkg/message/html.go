@@ -70,10 +70,10 @@ func (t *htmlText) plain(dst, src []byte, atEOF bool) (nDst, nSrc int, err error
 	if len(dst) < maxEntity {
 		return 0, 0, transform.ErrShortDst
 	}
-	switch {
-	case src[0] == '<':
+	switch src[0] {
+	case '<':
 		return t.beginTag(dst, src, atEOF)
-	case src[0] == '&':
+	case '&':
 		return entity(dst, src, atEOF)
 	}
 	n := bytes.IndexAny(src[:min(len(src), len(dst))], "<&")

@@ -174,7 +174,7 @@ func (m *matcher) text(r io.Reader) error {
 	for !m.done() {
 		n, err := r.Read(b)
 		m.add(b[:n])
-		if err == io.EOF {
+		if isEOF(err) {
 			return nil
 		}
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 	"testing/iotest"
 
 	"golang.org/x/text/transform"
+	"golang.org/x/text/unicode/norm"
 )
 
 func TestFold(t *testing.T) {
@@ -120,6 +121,34 @@ func TestSearchHeader(t *testing.T) {
 		s := spool(t, golden(t)[row.file+".eml"], SpoolOptions{})
 		if got, err := s.Part().SearchHeader(s, row.field, Fold(row.pattern)); err != nil || got != row.want {
 			t.Errorf("%s %s: %q: %v, %v", row.file, row.field, row.pattern, got, err)
+		}
+	}
+}
+
+// TestFoldPlain checks the short way that plain characters take: it gives what the long way gives.
+func TestFoldPlain(t *testing.T) {
+	t.Parallel()
+	long := func(s string) string {
+		var f folder
+		return string(f.appendOther(nil, []byte(s)))
+	}
+	for r := rune(0); r < 0x30000; r++ {
+		if s := string(r); Fold(s) != long(s) {
+			t.Fatalf("%U: %q, want %q", r, Fold(s), long(s))
+		}
+		if s := "か" + string(r); isPlain(r) && norm.NFKC.String(s)[:3] != "か" {
+			t.Fatalf("%U combines with what is before it", r)
+		}
+	}
+	alphabet := []rune("aZ \t かガ漢　。、ーｶﾞ\u3099\u0301éßΣ")
+	for seed := range uint64(2000) {
+		rnd := rand.New(rand.NewPCG(seed, 5))
+		text := make([]rune, rnd.IntN(60))
+		for i := range text {
+			text[i] = alphabet[min(rnd.IntN(len(alphabet)), rnd.IntN(len(alphabet)))]
+		}
+		if s := string(text); Fold(s) != long(s) {
+			t.Fatalf("%q: %q, want %q", s, Fold(s), long(s))
 		}
 	}
 }

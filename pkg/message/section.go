@@ -178,7 +178,7 @@ func (r *ranges) ReadAt(p []byte, off int64) (int, error) {
 
 // noEOF makes the end of the octets, where there should be more, an error.
 func noEOF(err error) error {
-	if err == nil || err == io.EOF {
+	if err == nil || isEOF(err) {
 		return io.ErrUnexpectedEOF
 	}
 	return err

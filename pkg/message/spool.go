@@ -62,7 +62,7 @@ func (s *Spooled) fill(r io.Reader, o SpoolOptions) error {
 				return err
 			}
 		}
-		if err == io.EOF {
+		if isEOF(err) {
 			break
 		}
 		if err != nil {
@@ -167,6 +167,11 @@ func (c *chunkReader) next() ([]byte, error) {
 		}
 	}
 	return nil, io.ErrNoProgress
+}
+
+// isEOF tells the end from an error that wraps io.EOF: what breaks off must not count as whole.
+func isEOF(err error) bool {
+	return err == io.EOF //nolint:errorlint // as said above
 }
 
 // normaliser makes every line end CRLF. A lone CR is data (RFC 5322 §2.3 forbids it; changing it would break signatures).

@@ -199,10 +199,10 @@ func TestReadAt(t *testing.T) {
 			t.Error(err)
 		}
 		b := make([]byte, 4)
-		if n, err := s.ReadAt(b, s.Size()); n != 0 || err != io.EOF {
+		if n, err := s.ReadAt(b, s.Size()); n != 0 || !isEOF(err) {
 			t.Errorf("at the end: %d, %v", n, err)
 		}
-		if n, err := s.ReadAt(b, s.Size()-2); n != 2 || err != io.EOF {
+		if n, err := s.ReadAt(b, s.Size()-2); n != 2 || !isEOF(err) {
 			t.Errorf("over the end: %d, %v", n, err)
 		}
 		if n, err := s.ReadAt(b, -1); n != 0 || err == nil {
