@@ -63,12 +63,13 @@ type Account interface {
 	Since(ctx context.Context, have *Snapshot, at ModSeq) (Changes, error)
 	// Messages yields the messages of have named by uids, ascending, skipping UIDs that have does not hold. An error that
 	// comes with a message concerns that message alone and the sequence goes on; an error with a nil message ends it. No
-	// connection is held while the caller has control. With want zero it runs no SQL.
+	// connection is held while the caller has control. With want zero it runs no SQL. A Body can be read under ctx, after
+	// the sequence has ended too.
 	Messages(ctx context.Context, have *Snapshot, uids imap.UIDSet, want Fields) iter.Seq2[*Message, error]
 	// Search returns the UIDs in have that match, ascending.
 	Search(ctx context.Context, have *Snapshot, c *Criteria) ([]imap.UID, error)
 	// ClaimRecent says which messages are \Recent for the caller (RFC 3501 §2.3.2): those with from <= UID < upTo. Each
-	// UID is claimed by one caller only, save after a crash.
+	// UID is claimed by one caller only, save after a crash. upTo is at most the UIDNEXT of a Snapshot the caller has.
 	ClaimRecent(ctx context.Context, box MailboxID, upTo imap.UID) (from imap.UID, err error)
 
 	// The writing methods. Each call is one transaction and takes one mod-sequence of each mailbox it touches. When it

@@ -132,11 +132,15 @@ func (a *account) LockMaildrop(ctx context.Context) (*store.Lease, error) {
 	}, nil
 }
 
-// sweep forgets tombstones, and octets that no mailbox holds.
+// sweep forgets tombstones, octets that no mailbox holds, and deliveries.
 func (a *account) sweep() {
+	clear(a.delivered)
 	held := make(map[store.MessageID]bool)
 	for _, b := range a.boxes {
-		b.gone, b.swept = nil, b.modSeq
+		for _, e := range b.gone {
+			b.swept = max(b.swept, e.ModSeq)
+		}
+		b.gone = nil
 		for i := range b.rows {
 			held[b.rows[i].ID] = true
 		}

@@ -31,15 +31,15 @@ func (a *account) Append(ctx context.Context, box store.MailboxID, drafts ...*st
 		if err != nil {
 			return nil, err
 		}
+		if err := a.room(octetsOf(data)); err != nil { // before it is known what has been delivered already
+			return nil, err
+		}
 		fresh := a.fresh(drafts)
 		if len(fresh) == 0 {
 			return nil, nil
 		}
 		rows, keywords, err := a.rows(b, drafts, fresh)
 		if err != nil {
-			return nil, err
-		}
-		if err := a.room(size(rows)); err != nil {
 			return nil, err
 		}
 		b.keywords = append(b.keywords, keywords...)
@@ -51,6 +51,14 @@ func (a *account) Append(ctx context.Context, box store.MailboxID, drafts ...*st
 		return []store.MailboxID{box}, nil
 	})
 	return uids, err
+}
+
+func octetsOf(data [][]byte) int64 {
+	var n int64
+	for _, b := range data {
+		n += int64(len(b))
+	}
+	return n
 }
 
 // fresh returns which of the drafts have not been delivered of late.

@@ -89,7 +89,8 @@ func (s *Store) SetDown(down bool) {
 	s.down = down
 }
 
-// Sweep forgets what a store may forget in time: tombstones, and the octets of messages that are in no mailbox.
+// Sweep forgets what a store may forget in time: tombstones, the octets of messages that are in no mailbox, and which
+// deliveries there were.
 func (s *Store) Sweep() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -59,6 +59,10 @@ func (a *account) Refresh(ctx context.Context, have *store.Snapshot) (*store.Sna
 func (a *account) Since(ctx context.Context, have *store.Snapshot, at store.ModSeq) (store.Changes, error) {
 	at = max(at, 1) // the mod-sequence of an empty mailbox; some clients say 0
 	ch := have.Since(at)
+	if at >= have.ModSeq() {
+		ch.Complete = true
+		return ch, nil
+	}
 	err := a.read(ctx, "changes since", func() error {
 		b, err := a.box(have.Mailbox())
 		if err != nil {
@@ -164,8 +168,8 @@ func (a *account) ClaimRecent(ctx context.Context, box store.MailboxID, upTo ima
 	err := a.read(ctx, "claim recent", func() error {
 		b, err := a.box(box)
 		if err == nil {
-			from = b.claimed
-			b.claimed = max(b.claimed, min(upTo, b.uidNext))
+			from = min(b.claimed, upTo)
+			b.claimed = max(b.claimed, upTo)
 		}
 		return err
 	})

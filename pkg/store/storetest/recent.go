@@ -16,9 +16,7 @@ func testRecent(e *env) {
 		e.Helper()
 		from, err := e.account.ClaimRecent(e.ctx, box, upTo)
 		e.ok(err)
-		if from < upTo || want < upTo {
-			e.equal(from, want, "ClaimRecent(%d)", upTo)
-		}
+		e.equal(min(from, upTo), want, "ClaimRecent(%d)", upTo)
 	}
 	claim(1, 1)
 	e.fill("INBOX", 3)
@@ -27,8 +25,8 @@ func testRecent(e *env) {
 	claim(3, 1)
 	e.equal(e.box("INBOX").Recent, 1, "recent after two were claimed")
 	claim(3, 3)
-	claim(2, 3)
-	claim(100, 3)
+	claim(2, 2)
+	claim(4, 3)
 	e.equal([]any{e.box("INBOX").Recent, e.box("INBOX").ModSeq}, []any{0, at}, "recent and mod-sequence after all were claimed")
 	e.fill("INBOX", 2)
 	e.equal(e.box("INBOX").Recent, 2, "recent after two more arrived")

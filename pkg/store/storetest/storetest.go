@@ -18,7 +18,8 @@ type Fixture struct {
 	NewAccount func(address string, quota int64) store.AccountID
 	// AddAlias sends mail for an address, or for "@domain", to accounts or other aliases.
 	AddAlias func(address string, targets ...string)
-	// Sweep makes the store forget at once what it may forget in time: tombstones at least.
+	// Sweep makes the store forget at once all that it may forget in time: tombstones, octets of messages that are in no
+	// mailbox, deliveries.
 	Sweep func()
 }
 
