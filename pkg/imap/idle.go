@@ -36,8 +36,9 @@ func (c *conn) idle(ctx context.Context, _ nothing) error {
 		select {
 		case <-wake:
 			c.acquire()
-			c.sel.hears()
-			err = c.idleNews(ctx, 0)
+			if c.sel.hears(); c.sel.news { // else it was about another mailbox
+				err = c.idleNews(ctx, 0)
+			}
 		case <-tick.C:
 			c.acquire()
 			err = c.idleNews(ctx, alwaysSync)

@@ -142,15 +142,15 @@ func (c *conn) writeSelected() {
 	c.writeFlagLists()
 	s.told = s.recentCount()
 	c.enc.Atom("* ").Number(s.view.Len()).Atom(" EXISTS\r\n* ").Number(s.told).Atom(" RECENT\r\n")
-	if seq := firstUnseen(s.snap); s.box.Unseen > 0 && seq > 0 {
-		c.untagged("OK", fmt.Sprintf("UNSEEN %d", seq), "The first that is unseen.")
+	if s.box.Unseen > 0 {
+		c.untagged("OK", fmt.Sprintf("UNSEEN %d", firstUnseen(s.snap)), "The first that is unseen.")
 	}
 	c.untagged("OK", fmt.Sprintf("UIDVALIDITY %d", s.snap.UIDValidity()), "UIDs are valid.")
 	c.untagged("OK", fmt.Sprintf("UIDNEXT %d", s.snap.UIDNext()), "The next UID.")
 	c.untagged("OK", fmt.Sprintf("HIGHESTMODSEQ %d", s.snap.ModSeq()), "The latest change.")
 }
 
-// firstUnseen is the number of the first message without \Seen, 0 if there is none.
+// firstUnseen is the number of the first message without \Seen. There must be one.
 func firstUnseen(snap *store.Snapshot) int {
 	for i := range snap.Len() {
 		if snap.Flags(i).System&store.FlagSeen == 0 {

@@ -1,0 +1,112 @@
+package imap
+
+import (
+	"bufio"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// idlers is how many sessions BenchmarkIdle holds.
+const idlers = 1000
+
+// clientsEnv tells a copy of the test program to be the clients of BenchmarkIdle, so that their memory is not counted.
+const clientsEnv = "POSTERN_TEST_IDLE_CLIENTS"
+
+// BenchmarkIdle holds 1,000 sessions that idle over TLS on a mailbox of 1,000 messages, and says what one costs.
+func BenchmarkIdle(b *testing.B) {
+	w := newWorld(b, inMemory)
+	w.server.MaxSessionsPerAccount, w.server.MaxSessionsPerAccountAndAddress = idlers, idlers
+	box, err := w.account.Mailbox(b.Context(), "INBOX")
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := deliver(b, w.account, box.ID, []byte("Subject: x\r\n\r\nx\r\n"), nil, 1000); err != nil {
+		b.Fatal(err)
+	}
+	l := serve(b, w.server, listenTLS(b, selfSigned(b)))
+	for b.Loop() {
+		before, routines := memoryInUse(), runtime.NumGoroutine()
+		quit := startIdlers(b, l.Addr().String())
+		b.ReportMetric(float64(memoryInUse()-before)/idlers, "B/session")
+		b.ReportMetric(float64(runtime.NumGoroutine()-routines)/idlers, "goroutines/session")
+		quit()
+	}
+}
+
+func memoryInUse() int64 {
+	var m runtime.MemStats
+	for range 3 {
+		runtime.GC() // buffers in pools take two to go, stacks shrink by half each time
+	}
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapInuse + m.StackInuse)
+}
+
+// startIdlers runs the clients and returns when all of them idle.
+func startIdlers(b *testing.B, addr string) (quit func()) {
+	cmd := exec.Command(os.Args[0], "-test.run=^TestIdleClients$")
+	cmd.Env = append(os.Environ(), clientsEnv+"="+addr+" "+strconv.Itoa(idlers))
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != "idling\n" {
+		b.Fatalf("clients say %q, %v", line, err)
+	}
+	return func() {
+		if err := in.Close(); err != nil {
+			b.Error(err)
+		}
+		if err := cmd.Wait(); err != nil {
+			b.Error(err)
+		}
+	}
+}
+
+// TestIdleClients is no test but the other side of BenchmarkIdle.
+func TestIdleClients(t *testing.T) {
+	addr, n, ok := strings.Cut(os.Getenv(clientsEnv), " ")
+	if !ok {
+		return
+	}
+	count, err := strconv.Atoi(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range count {
+		c, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := fmt.Fprintf(c, "a LOGIN %s %s\r\nb SELECT INBOX\r\nc IDLE\r\n", testUser, testPassword); err != nil {
+			t.Fatal(err)
+		}
+		for r := bufio.NewReader(c); ; {
+			line, err := r.ReadString('\n')
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.HasPrefix(line, "+ ") {
+				break
+			}
+		}
+	}
+	fmt.Println("idling")
+	_, _ = io.Copy(io.Discard, os.Stdin) // until the benchmark is over
+}
