@@ -1,0 +1,180 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+
+	"postern/pkg/embedded"
+	"postern/pkg/message"
+	"postern/pkg/store"
+)
+
+// writers is how many goroutines deliver at once in the benchmarks.
+const writers = 16
+
+// durable opens a store on a server of its own that flushes to disk: what a commit costs is what is measured.
+func durable(b *testing.B) *Store {
+	b.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	dir, err := os.MkdirTemp("", "postern-bench-")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { os.RemoveAll(dir) }) //nolint:errcheck // a temporary folder
+	srv, err := embedded.Start(ctx, embedded.Options{DataDir: dir, Settings: map[string]string{"shared_buffers": "256MB", "max_wal_size": "4GB"}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { srv.Stop(context.Background()) }) //nolint:errcheck // the folder is removed
+	if err := Migrate(ctx, srv.DSN(), nil); err != nil {
+		b.Fatal(err)
+	}
+	return reopen(b, srv.DSN(), func(o *Options) { o.MaxConns = 32 })
+}
+
+// mail makes messages of about 21 KB that compress like mail does.
+func mail(b *testing.B, n int) []*message.Spooled {
+	b.Helper()
+	r := rand.New(rand.NewPCG(3, 4))
+	list := make([]*message.Spooled, n)
+	for i := range list {
+		var text strings.Builder
+		fmt.Fprintf(&text, "From: Ann <ann@example.org>\r\nTo: bob@example.org\r\nSubject: number %d\r\nMessage-ID: <%d@example.org>\r\n\r\n", i, i)
+		for text.Len() < 21<<10 {
+			fmt.Fprintf(&text, "the word %x comes before %s and after\r\n", r.Uint32(), strings.Repeat("o", r.IntN(12)))
+		}
+		s, err := message.Spool(strings.NewReader(text.String()), message.SpoolOptions{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		list[i] = s
+	}
+	return list
+}
+
+// BenchmarkDeliver delivers mail by 16 writers, into 200 mailboxes and into one, and compares with one bare INSERT and
+// commit a message of the same octets, on the same server.
+func BenchmarkDeliver(b *testing.B) {
+	s := durable(b)
+	mails := mail(b, 64)
+	accounts, boxes := make([]*account, 200), make([]store.MailboxID, 200)
+	for i := range accounts {
+		accounts[i], boxes[i] = addAccount(b, s, fmt.Sprintf("user%d@example.org", i), 0)
+	}
+	var floor float64
+	b.Run("bare", func(b *testing.B) { floor = bareInserts(b, s, accounts[0], mails) })
+	for _, n := range []int{200, 1} {
+		b.Run(fmt.Sprintf("mailboxes=%d", n), func(b *testing.B) {
+			var next atomic.Int64
+			b.SetParallelism(writers / 2)
+			b.ResetTimer()
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					i := int(next.Add(1))
+					d := &store.Draft{Spooled: mails[i%len(mails)], DeliveryKey: fmt.Appendf(nil, "%d of %d in %d", i, b.N, n)}
+					if _, err := accounts[i%n].Append(context.Background(), boxes[i%n], d); err != nil {
+						b.Error(err)
+					}
+				}
+			})
+			rate := float64(b.N) / b.Elapsed().Seconds()
+			b.ReportMetric(rate, "msg/s")
+			b.ReportMetric(100*rate/floor, "%ofbare")
+		})
+	}
+}
+
+// bareInserts inserts each message's sealed octets in a row and returns how many a second.
+func bareInserts(b *testing.B, s *Store, a *account, mails []*message.Spooled) float64 {
+	ctx := context.Background()
+	const table = `
+create table if not exists floor (id bigint primary key, data bytea not null);
+alter table floor alter data set storage external`
+	if _, err := s.pool.Exec(ctx, table); err != nil {
+		b.Fatal(err)
+	}
+	sealed := make([][]byte, len(mails))
+	for i, m := range mails {
+		d := prepared(ctx, b, a, 0, &store.Draft{Spooled: m}).arrivals[0]
+		sealed[i] = append(append(append([]byte{}, d.header...), d.tree...), d.data...)
+	}
+	b.SetParallelism(writers / 2)
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			id := s.ids.next()
+			if _, err := s.pool.Exec(ctx, "insert into floor values ($1, $2)", id, sealed[int(id)%len(sealed)]); err != nil {
+				b.Error(err)
+			}
+		}
+	})
+	rate := float64(b.N) / b.Elapsed().Seconds()
+	b.ReportMetric(rate, "msg/s")
+	return rate
+}
+
+// BenchmarkBulk changes, copies, moves and expunges 10,000 messages at once.
+func BenchmarkBulk(b *testing.B) {
+	const n = 10_000
+	ctx, s := context.Background(), durable(b)
+	a, box := addAccount(b, s, "ann@example.org", 0)
+	archive := boxOf(b, a, "Archive").ID
+	fillRows(b, a, box, n)
+	store1 := func(i int, set imap.UIDSet) error {
+		op := []imap.StoreFlagsOp{imap.StoreFlagsAdd, imap.StoreFlagsDel}[i%2]
+		_, err := a.SetFlags(ctx, box, set, store.FlagChange{Op: op, Flags: []imap.Flag{imap.FlagSeen}})
+		return err
+	}
+	for _, bench := range []struct {
+		name string
+		do   func(i int) error
+	}{
+		{"STORE", func(i int) error { return store1(i, allUIDs) }},
+		{"STORE every other", func(i int) error { return store1(i, odd(n)) }},
+		{"COPY", func(int) error { _, err := a.Copy(ctx, box, archive, allUIDs); return err }},
+		{"EXPUNGE", func(int) error {
+			if _, err := a.Expunge(ctx, archive, allUIDs, store.Actor{}); err != nil {
+				return err
+			}
+			b.StopTimer()
+			defer b.StartTimer()
+			_, err := a.Copy(ctx, box, archive, allUIDs)
+			return err
+		}},
+		{"MOVE", func(int) error { _, err := a.Move(ctx, box, box, allUIDs); return err }},
+	} {
+		b.Run(bench.name, func(b *testing.B) {
+			for i := range b.N {
+				if err := bench.do(i); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// fillRows makes messages without bodies.
+func fillRows(t testing.TB, a *account, box store.MailboxID, n int) {
+	t.Helper()
+	const sql = `
+with s as (
+  update mailbox_state
+  set uidnext = uidnext + $3::int, modseq = modseq + 1, n_msgs = n_msgs + $3::int, n_unseen = n_unseen + $3::int, bytes = bytes + 1000 * $3::int
+  where account_id = $1 and mailbox_id = $2
+)
+insert into messages (account_id, mailbox_id, uid, modseq, blob_id, idate, savedate, size, hsize)
+select $1, $2, g, 2, g, 0, 0, 1000, 100
+from generate_series(1, $3::int) g`
+	if _, err := a.s.pool.Exec(context.Background(), sql, a.id, box, n); err != nil {
+		t.Fatal(err)
+	}
+}
