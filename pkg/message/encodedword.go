@@ -63,21 +63,20 @@ func (d *headerDecoder) parseWord(s string) (encodedWord, int) {
 	if len(s) < start || s[start-1] != '?' {
 		return encodedWord{}, 0
 	}
+	decode := decodeQ
+	switch s[start-2] {
+	case 'B', 'b':
+		decode = decodeB
+	case 'Q', 'q':
+	default:
+		return encodedWord{}, 0
+	}
 	n := strings.Index(s[start:], "?=")
 	if n < 0 {
 		d.noEnd = true
 		return encodedWord{}, 0
 	}
-	w := encodedWord{charset: lower(charset)}
-	switch text := s[start : start+n]; s[start-2] {
-	case 'B', 'b':
-		w.text = decodeB(text)
-	case 'Q', 'q':
-		w.text = decodeQ(text)
-	default:
-		return encodedWord{}, 0
-	}
-	return w, start + n + 2
+	return encodedWord{lower(charset), decode(s[start : start+n])}, start + n + 2
 }
 
 func decodeB(s string) []byte {
@@ -139,9 +138,11 @@ func (d *headerDecoder) plain(s string) {
 	d.out.WriteString(s)
 }
 
+var lineEnds = strings.NewReplacer("\r", "", "\n", "")
+
 func unfold(s string) string {
 	if !strings.ContainsAny(s, "\r\n") {
 		return s
 	}
-	return strings.NewReplacer("\r", "", "\n", "").Replace(s)
+	return lineEnds.Replace(s)
 }

@@ -54,6 +54,19 @@ func TestDecodeHeader(t *testing.T) {
 	}
 }
 
+// TestDecodeHeaderLinear decodes what looks like encoded words and is none; time that grew with the square would not end.
+func TestDecodeHeaderLinear(t *testing.T) {
+	t.Parallel()
+	for _, s := range []string{"=?a?X? ", "=?a?q? ", "=?", "=?a?q?b?= ", "=?=?q?", "?=", "=?a?b", " =?utf-8?b?w6k=?=\r\n"} {
+		long := strings.Repeat(s, 50_000)
+		for _, end := range []string{"", "?="} {
+			if got := DecodeHeader(long + end); len(got) > len(long)+2 {
+				t.Errorf("%q: %d octets of %d", s, len(got), len(long))
+			}
+		}
+	}
+}
+
 func FuzzEncodedWord(f *testing.F) {
 	for _, s := range []string{"=?utf-8?q?=C3=BC?= x", "=?iso-2022-jp?B?GyRCRnxLXBsoQg==?=\r\n =?utf-7?q?+AGE?=", "=?=?=?q?b?=?", "\x1b$B\xff"} {
 		f.Add(s)

@@ -8,7 +8,7 @@ import (
 // Bounds of what is kept of a header. A longer value is cut; a list of addresses or parameters at a whole one.
 const (
 	maxField     = 64 << 10  // octets of one field
-	maxHeader    = 256 << 10 // octets of the fields of one part
+	maxHeader    = 256 << 10 // octets of the fields of one part, after which no more of its envelope is kept
 	maxParams    = 1000
 	maxLanguages = 100
 	maxAddresses = 4096
@@ -92,7 +92,10 @@ func (h *header) line(b []byte) {
 		return
 	}
 	v := &h.values[h.current]
-	n := min(len(b), maxField-len(v.raw), maxHeader-h.total)
+	n := min(len(b), maxField-len(v.raw))
+	if h.current >= fieldDate { // long lists of addresses must not hide what the message is
+		n = min(n, max(0, maxHeader-h.total))
+	}
 	v.raw = append(v.raw, b[:n]...)
 	v.cut = v.cut || long || n < len(b)
 	h.total += n

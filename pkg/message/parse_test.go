@@ -169,6 +169,13 @@ var monsters = []struct {
 		part := "--x\nContent-Type: text/plain" + strings.Repeat("; a=b", 1000) + "\nContent-Description: " + strings.Repeat("d", 3000) + "\n\n"
 		return "Content-Type: multipart/mixed; boundary=x\n\n" + strings.Repeat(part, n/400)
 	}},
+	{"all fields long", func(n int) string {
+		var b strings.Builder
+		for name := range fieldNames {
+			fmt.Fprintf(&b, "%s: %s\n", name, strings.Repeat("text, ", n/18))
+		}
+		return b.String()
+	}},
 	{"one line", func(n int) string { return "Subject: " + strings.Repeat("x", n) }},
 	{"dashes", func(n int) string {
 		return "Content-Type: multipart/mixed; boundary=x\n\n--x\n\n" + strings.Repeat("-", n) + strings.Repeat("\n--", n)

@@ -69,7 +69,19 @@ func (p *Part) sectionPart(s Section) (*Part, error) {
 }
 
 func section(body io.ReaderAt, from, to int64) *io.SectionReader {
-	return io.NewSectionReader(body, from, to-from)
+	return io.NewSectionReader(complete{body}, from, to-from)
+}
+
+// complete is a body that has all the octets its tree tells of: an early end is an error, not a short answer.
+type complete struct{ body io.ReaderAt }
+
+// ReadAt implements io.ReaderAt.
+func (c complete) ReadAt(p []byte, off int64) (int, error) {
+	n, err := c.body.ReadAt(p, off)
+	if n < len(p) {
+		return n, noEOF(err)
+	}
+	return n, nil
 }
 
 // headerWindow is how much of a header is read at once; a longer one is not kept but read again.
@@ -83,8 +95,8 @@ func (p *Part) headerFields(body io.ReaderAt, s Section) (*io.SectionReader, err
 	out := &ranges{base: body}
 	if size <= headerWindow {
 		b := make([]byte, size)
-		if n, err := body.ReadAt(b, from); int64(n) < size {
-			return nil, fmt.Errorf("read header: %w", noEOF(err))
+		if _, err := (complete{body}).ReadAt(b, from); err != nil {
+			return nil, fmt.Errorf("read header: %w", err)
 		}
 		out.base, from = memory(b), 0
 	}
@@ -161,10 +173,10 @@ func (r *ranges) ReadAt(p []byte, off int64) (int, error) {
 		s := r.list[i]
 		skip := off + int64(done) - s.at
 		n := int(min(s.size-skip, int64(len(p)-done)))
-		got, err := r.base.ReadAt(p[done:done+n], s.from+skip)
+		got, err := complete{r.base}.ReadAt(p[done:done+n], s.from+skip)
 		done += got
-		if got < n {
-			return done, noEOF(err)
+		if err != nil {
+			return done, err
 		}
 	}
 	if at := off + int64(done) - r.size; done < len(p) && at >= 0 && at < int64(len(r.tail)) {

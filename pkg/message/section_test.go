@@ -100,6 +100,30 @@ func TestSectionErrors(t *testing.T) {
 	}
 }
 
+// TestShortBody reads from a body that lacks its last octets: whatever needs them must fail, not be cut.
+func TestShortBody(t *testing.T) {
+	t.Parallel()
+	raw := "Subject: x\r\nX: " + strings.Repeat("y", 2*headerWindow) + "\r\n\r\nbody"
+	s := spool(t, []byte(raw), SpoolOptions{})
+	for _, n := range []int{0, 5, 20, headerWindow, len(raw) - 1} {
+		body := strings.NewReader(raw[:n])
+		r, err := s.Part().Section(body, Section{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadAll(r); !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("%d octets of %d, whole: %v", n, len(raw), err)
+		}
+		if _, err := s.Part().Search(body, InText, "z"); !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("%d octets of %d, search: %v", n, len(raw), err)
+		}
+		_, err = s.Part().Section(body, Section{Kind: HeaderFields, Fields: []string{"x"}})
+		if want := n < len(raw)-1; errors.Is(err, io.ErrUnexpectedEOF) != want {
+			t.Errorf("%d octets of %d, header fields: %v", n, len(raw), err)
+		}
+	}
+}
+
 // TestShift puts a header before each golden message: the tree that Shift makes is the one that reading makes.
 func TestShift(t *testing.T) {
 	t.Parallel()
