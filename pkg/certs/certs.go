@@ -1,5 +1,5 @@
-// Package certs hands out the *tls.Config of the IMAPS and POP3S listeners: certificate files that are read again when
-// they change, or a self-signed certificate made once and kept in the data folder.
+// Package certs hands out a *tls.Config whose certificate may change while servers run: one that we make ourselves, or
+// one that is kept in files by somebody else. It knows no protocol and opens no listener.
 package certs
 
 import (
@@ -13,53 +13,79 @@ import (
 	"go.uber.org/zap"
 )
 
-// Options says where certificates come from. Either CertFile and KeyFile are set, or SelfSignedDir.
+// The modes: where the certificate comes from.
+const (
+	SelfSigned = "self-signed" // made by us, kept in Options.Dir
+	Files      = "files"       // Options.CertFile and Options.KeyFile, read again when they change
+)
+
+const (
+	defaultPoll = 10 * time.Second    // a renewed certificate serves new handshakes well within a minute
+	expiresSoon = 14 * 24 * time.Hour // then the operator is warned, once a certificate
+)
+
+// Options says where the certificate comes from.
 type Options struct {
-	CertFile, KeyFile string        // PEM; the chain with the leaf first, and its key
-	SelfSignedDir     string        // a folder to keep a self-signed certificate in; made when absent
-	Hostname          string        // for the self-signed certificate
-	Interval          time.Duration // how often the files are looked at; 0 means 15 s
-	Log               *zap.Logger   // nil: no log
-	Now               func() time.Time
+	Mode     string // SelfSigned or Files
+	Dir      string // for SelfSigned: made when absent
+	Hostname string // for SelfSigned: a name or an address
+	CertFile string // for Files: PEM, the certificate first, then its chain
+	KeyFile  string // for Files: PEM
+
+	Poll time.Duration    // how often Run looks for a change; 0 means 10 seconds
+	Log  *zap.Logger      // nil means none
+	Now  func() time.Time // nil means time.Now
 }
 
-// Manager keeps the current certificate. It is safe for concurrent use.
+// source gets a certificate from where it is kept.
+type source interface {
+	// load returns the certificate, or nil if it is the one it returned last.
+	load() (*tls.Certificate, error)
+}
+
+// Manager holds the certificate of the moment. It is safe for concurrent use.
 type Manager struct {
-	o       Options
-	current atomic.Pointer[tls.Certificate]
-	seen    fingerprint // of the files that were read last, good or bad; only Run and New touch it
+	opt     Options
+	source  source
+	current atomic.Pointer[tls.Certificate] // never nil; its Leaf is set
+
+	fault  string // of the last look, "" for none; touched by New and then by Run only
+	warned bool   // that the current one expires soon; the same
 }
 
-// New reads or makes the certificate; an error here is one that would stop every handshake.
-func New(o Options) (*Manager, error) {
-	if o.Interval == 0 {
-		o.Interval = 15 * time.Second
+// New loads the certificate, or makes it. It fails when there is none that could be served.
+func New(opt Options) (*Manager, error) {
+	if opt.Poll == 0 {
+		opt.Poll = defaultPoll
 	}
-	if o.Log == nil {
-		o.Log = zap.NewNop()
+	if opt.Log == nil {
+		opt.Log = zap.NewNop()
 	}
-	if o.Now == nil {
-		o.Now = time.Now
+	if opt.Now == nil {
+		opt.Now = time.Now
 	}
-	if (o.CertFile == "") != (o.KeyFile == "") {
-		return nil, errors.New("a certificate needs both its file and its key's file")
+	m := &Manager{opt: opt}
+	switch opt.Mode {
+	case SelfSigned:
+		m.source = &selfSigned{dir: opt.Dir, hostname: opt.Hostname, now: opt.Now, log: opt.Log}
+	case Files:
+		m.source = &files{cert: opt.CertFile, key: opt.KeyFile}
+	default:
+		return nil, fmt.Errorf("certificate: no mode %q", opt.Mode)
 	}
-	m := &Manager{o: o}
-	if o.CertFile == "" {
-		if o.SelfSignedDir == "" {
-			return nil, errors.New("no certificate files and no folder for a self-signed one")
-		}
-		m.o.CertFile, m.o.KeyFile = selfSignedFiles(o.SelfSignedDir)
-		if err := m.renew(); err != nil {
-			return nil, err
-		}
+	cert, err := m.source.load()
+	if err != nil {
+		return nil, fmt.Errorf("certificate: %w", err)
 	}
-	m.seen = look(m.o.CertFile, m.o.KeyFile)
-	return m, m.load()
+	if cert == nil {
+		return nil, errors.New("certificate: none")
+	}
+	m.use(cert)
+	return m, nil
 }
 
-// TLSConfig returns a configuration for servers: Go's defaults from TLS 1.2 on, and whatever certificate is current at
-// the handshake.
+// TLSConfig returns a configuration for servers: TLS 1.2 or later with Go's defaults for the rest. Every handshake gets
+// the certificate of the moment.
 func (m *Manager) TLSConfig() *tls.Config {
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS12,
@@ -67,49 +93,51 @@ func (m *Manager) TLSConfig() *tls.Config {
 	}
 }
 
-// Run looks at the files until ctx ends. New certificates serve the handshakes that follow; sessions go on. Files that
-// cannot be used are reported once and the certificate in use stays.
+// NotAfter is when the certificate of the moment expires.
+func (m *Manager) NotAfter() time.Time { return m.current.Load().Leaf.NotAfter }
+
+// Run keeps the certificate fresh until ctx ends; then it returns nil. It is called once.
 func (m *Manager) Run(ctx context.Context) error {
-	tick := time.NewTicker(m.o.Interval)
-	defer tick.Stop()
+	t := time.NewTicker(m.opt.Poll)
+	defer t.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
-			m.check()
+		case <-t.C:
+			m.refresh()
 		}
 	}
 }
 
-// check is one look.
-func (m *Manager) check() {
-	if m.o.SelfSignedDir != "" {
-		if err := m.renew(); err != nil {
-			m.o.Log.Error("the self-signed certificate could not be renewed", zap.Error(err))
-		}
+// refresh looks for a new certificate. One that cannot be used changes nothing and is said once: the old one is served
+// on, which is better than none, and a half-written file is whole a moment later.
+func (m *Manager) refresh() {
+	cert, err := m.source.load()
+	switch {
+	case err != nil && err.Error() != m.fault:
+		m.fault = err.Error()
+		m.opt.Log.Error("the new certificate cannot be used, serving the old one", zap.Error(err), zap.Time("expires", m.NotAfter()))
+	case err != nil:
+	case cert != nil:
+		m.use(cert)
+	case m.fault != "": // the old content is back
+		m.fault = ""
 	}
-	now := look(m.o.CertFile, m.o.KeyFile)
-	if now == m.seen {
-		return
-	}
-	m.seen = now
-	if err := m.load(); err != nil {
-		m.o.Log.Error("the new certificate cannot be used; the old one stays", zap.Error(err))
-		return
-	}
-	m.o.Log.Info("certificate replaced", zap.String("file", m.o.CertFile), zap.Time("expires", m.current.Load().Leaf.NotAfter))
+	m.warn()
 }
 
-// load makes the files' certificate current.
-func (m *Manager) load() error {
-	cert, err := tls.LoadX509KeyPair(m.o.CertFile, m.o.KeyFile)
-	if err != nil {
-		return fmt.Errorf("certificate %s with key %s: %w", m.o.CertFile, m.o.KeyFile, err)
+func (m *Manager) use(cert *tls.Certificate) {
+	m.current.Store(cert)
+	m.fault, m.warned = "", false
+	m.opt.Log.Info("serving a certificate", zap.Strings("names", cert.Leaf.DNSNames),
+		zap.Stringer("issuer", cert.Leaf.Issuer), zap.Time("expires", cert.Leaf.NotAfter))
+	m.warn()
+}
+
+func (m *Manager) warn() {
+	if left := m.NotAfter().Sub(m.opt.Now()); left < expiresSoon && !m.warned {
+		m.warned = true
+		m.opt.Log.Warn("the certificate expires soon", zap.Time("expires", m.NotAfter()))
 	}
-	if left := cert.Leaf.NotAfter.Sub(m.o.Now()); left <= 0 {
-		m.o.Log.Warn("the certificate has expired", zap.String("file", m.o.CertFile), zap.Time("expired", cert.Leaf.NotAfter))
-	}
-	m.current.Store(&cert)
-	return nil
 }

@@ -1,26 +1,36 @@
 package certs
 
 import (
+	"bytes"
+	"crypto/tls"
+	"fmt"
 	"os"
-	"time"
 )
 
-// fingerprint tells a changed pair of files from an unchanged one. Tools that renew certificates replace links, so it is
-// what a path leads to that counts.
-type fingerprint struct{ cert, key fileState }
+// files is a certificate that somebody else keeps: a pair of PEM files. They are compared by what is in them: times and
+// sizes can stay the same, and links can be changed anywhere on the way.
+type files struct {
+	cert, key string
 
-type fileState struct {
-	mod  time.Time
-	size int64
+	lastCert, lastKey []byte // of the certificate returned last
 }
 
-func look(cert, key string) fingerprint { return fingerprint{stateOf(cert), stateOf(key)} }
-
-// stateOf is zero for a file that is not there: load will say why.
-func stateOf(path string) fileState {
-	info, err := os.Stat(path)
+func (f *files) load() (*tls.Certificate, error) {
+	certPEM, err := os.ReadFile(f.cert)
 	if err != nil {
-		return fileState{}
+		return nil, err
 	}
-	return fileState{info.ModTime(), info.Size()}
+	keyPEM, err := os.ReadFile(f.key)
+	if err != nil {
+		return nil, err
+	}
+	if bytes.Equal(certPEM, f.lastCert) && bytes.Equal(keyPEM, f.lastKey) {
+		return nil, nil
+	}
+	cert, err := tls.X509KeyPair(certPEM, keyPEM)
+	if err != nil {
+		return nil, fmt.Errorf("%s and %s: %w", f.cert, f.key, err)
+	}
+	f.lastCert, f.lastKey = certPEM, keyPEM
+	return &cert, nil
 }

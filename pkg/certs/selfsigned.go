@@ -10,95 +10,145 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/big"
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"go.uber.org/zap"
 )
 
 const (
-	selfSignedLife  = 825 * 24 * time.Hour // the longest that Apple's clients accept
-	selfSignedRenew = 30 * 24 * time.Hour
+	lifetime    = 730 * 24 * time.Hour // some clients take no certificate that is valid for more than 825 days
+	renewBefore = 30 * 24 * time.Hour
+	pairFile    = "self-signed.pem" // key and certificate in one file, so that they are never of two makings
+	publicFile  = "self-signed.crt" // the certificate alone, for clients that are to trust it
 )
 
-func selfSignedFiles(dir string) (cert, key string) {
-	return filepath.Join(dir, "self-signed.crt"), filepath.Join(dir, "self-signed.key")
+// selfSigned is a certificate that we make ourselves, for a first try and for tests. It is made once and kept, because
+// people tell their clients to trust it; a new one is made only when the old is about to expire, is for another host,
+// or cannot be read.
+type selfSigned struct {
+	dir, hostname string
+	now           func() time.Time
+	log           *zap.Logger
+
+	last *x509.Certificate // returned last; nil before
 }
 
-// renew makes the self-signed certificate if there is none, if it is about to expire or if the host has another name now.
-// A certificate that is still good is kept, so that clients who have accepted it need not do so again.
-func (m *Manager) renew() error {
-	if pair, err := tls.LoadX509KeyPair(m.o.CertFile, m.o.KeyFile); err == nil && m.good(pair.Leaf) {
-		return nil
-	} else if err != nil && !errors.Is(err, os.ErrNotExist) {
-		m.o.Log.Warn("the self-signed certificate cannot be read and is made anew", zap.Error(err))
+func (s *selfSigned) load() (*tls.Certificate, error) {
+	if s.last != nil && s.fault(s.last) == "" {
+		return nil, nil
 	}
-	cert, key, err := selfSigned(m.o.Hostname, m.o.Now())
+	cert, err := s.read()
+	if errors.Is(err, errUnfit) || errors.Is(err, fs.ErrNotExist) {
+		s.log.Info("making a self-signed certificate", zap.String("folder", s.dir), zap.String("reason", err.Error()))
+		cert, err = s.make()
+	}
 	if err != nil {
-		return fmt.Errorf("make a self-signed certificate: %w", err)
+		return nil, fmt.Errorf("self-signed: %w", err)
 	}
-	if err := os.MkdirAll(m.o.SelfSignedDir, 0o700); err != nil {
-		return fmt.Errorf("keep the self-signed certificate: %w", err)
-	}
-	// The key first: a crash in between leaves a pair that does not match, which the next start replaces.
-	return errors.Join(replaceFile(m.o.KeyFile, key, 0o600), replaceFile(m.o.CertFile, cert, 0o644))
+	s.last = cert.Leaf
+	return cert, nil
 }
 
-func (m *Manager) good(leaf *x509.Certificate) bool {
-	names := selfSignedNames(m.o.Hostname)
-	return leaf.NotAfter.Sub(m.o.Now()) > selfSignedRenew && slices.Equal(leaf.DNSNames, names)
-}
+// errUnfit means that the certificate that is kept will not do any longer.
+var errUnfit = errors.New("not fit for use")
 
-func selfSignedNames(hostname string) []string {
-	if hostname == "" || hostname == "localhost" {
-		return []string{"localhost"}
-	}
-	return []string{hostname, "localhost"}
-}
-
-func selfSigned(hostname string, now time.Time) (cert, key []byte, err error) {
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+func (s *selfSigned) read() (*tls.Certificate, error) {
+	text, err := os.ReadFile(filepath.Join(s.dir, pairFile))
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
+	cert, err := tls.X509KeyPair(text, text)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errUnfit, err)
+	}
+	if fault := s.fault(cert.Leaf); fault != "" {
+		return nil, fmt.Errorf("%w: %s", errUnfit, fault)
+	}
+	return &cert, nil
+}
+
+// fault says why a certificate will not do, if so.
+func (s *selfSigned) fault(leaf *x509.Certificate) string {
+	switch {
+	case s.now().After(leaf.NotAfter.Add(-renewBefore)):
+		return "it expires " + leaf.NotAfter.Format(time.DateOnly)
+	case leaf.VerifyHostname(s.hostname) != nil:
+		return "it is not for " + s.hostname
+	}
+	return ""
+}
+
+func (s *selfSigned) make() (*tls.Certificate, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	der, err := s.sign(key)
+	if err != nil {
+		return nil, err
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, err
+	}
+	public := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	pair := append(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), public...)
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return nil, err
+	}
+	if err := replaceFile(filepath.Join(s.dir, pairFile), pair, 0o600); err != nil {
+		return nil, err
+	}
+	if err := replaceFile(filepath.Join(s.dir, publicFile), public, 0o644); err != nil {
+		return nil, err
+	}
+	cert, err := tls.X509KeyPair(pair, pair)
+	return &cert, err
+}
+
+// sign makes the certificate itself. It is nobody's authority: who trusts it trusts this server and no more.
+func (s *selfSigned) sign(key *ecdsa.PrivateKey) ([]byte, error) {
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	names := selfSignedNames(hostname)
-	template := &x509.Certificate{
-		SerialNumber:          serial,
-		Subject:               pkix.Name{CommonName: names[0], Organization: []string{"Postern, self-signed"}},
-		NotBefore:             now.Add(-time.Hour),
-		NotAfter:              now.Add(selfSignedLife),
-		DNSNames:              names,
-		IPAddresses:           []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
-		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+	c := &x509.Certificate{
+		SerialNumber:          serial.Add(serial, big.NewInt(1)), // above zero: RFC 5280 §4.1.2.2
+		Subject:               pkix.Name{CommonName: s.hostname[:min(len(s.hostname), 64)]},
+		NotBefore:             s.now().Add(-time.Hour), // clocks differ
+		NotAfter:              s.now().Add(lifetime),
+		KeyUsage:              x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		BasicConstraintsValid: true,
-		IsCA:                  true, // clients that are given it as whom to trust want it so
+		DNSNames:              []string{"localhost"},
+		IPAddresses:           []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
-	if err != nil {
-		return nil, nil, err
+	if ip := net.ParseIP(s.hostname); ip != nil {
+		c.IPAddresses = append(c.IPAddresses, ip)
+	} else if s.hostname != "localhost" {
+		c.DNSNames = append([]string{s.hostname}, c.DNSNames...)
 	}
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		return nil, nil, err
-	}
-	cert = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	return cert, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}), nil
+	return x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
 }
 
-// replaceFile writes a file under another name and renames it, so that nobody reads half of it.
-func replaceFile(path string, content []byte, mode os.FileMode) error {
-	tmp := path + ".new"
-	if err := os.WriteFile(tmp, content, mode); err != nil {
+// replaceFile writes a file whole or not at all.
+func replaceFile(path string, content []byte, mode fs.FileMode) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-")
+	if err != nil {
 		return err
 	}
-	return os.Rename(tmp, path)
+	_, err = f.Write(content)
+	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
 }
