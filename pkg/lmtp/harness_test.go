@@ -14,7 +14,6 @@ import (
 	"github.com/emersion/go-imap/v2"
 
 	"postern/pkg/store"
-	"postern/pkg/store/memory"
 )
 
 const (
@@ -33,7 +32,7 @@ type world struct {
 
 func newWorld(t *testing.T, change ...func(*Server)) *world {
 	t.Helper()
-	s := &faultyStore{Store: memory.New(), faults: make(map[string]error)}
+	s := &faultyStore{backend: newBackend(t), faults: make(map[string]error)}
 	w := &world{t: t, store: s, server: &Server{Accounts: s, Hostname: "mail.example.org"}, ids: make(map[string]store.AccountID)}
 	w.add(alice, 0)
 	w.add(bob, 0)
@@ -74,7 +73,7 @@ func serveOn(t *testing.T, s *Server, l net.Listener) {
 
 func (w *world) account(address string) store.Account {
 	w.t.Helper()
-	a, err := w.store.Store.Account(context.Background(), w.ids[address])
+	a, err := w.store.backend.Account(context.Background(), w.ids[address])
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -202,7 +201,7 @@ func (c *talk) send(to, data string) string {
 
 // faultyStore is a store in which single operations fail on demand.
 type faultyStore struct {
-	*memory.Store
+	backend
 
 	mu     sync.Mutex
 	faults map[string]error // by operation: route, "append <address>"
@@ -249,11 +248,11 @@ func (s *faultyStore) Route(ctx context.Context, address string) (store.Route, e
 	if ok {
 		return r, nil
 	}
-	return s.Store.Route(ctx, address)
+	return s.backend.Route(ctx, address)
 }
 
 func (s *faultyStore) Account(ctx context.Context, id store.AccountID) (store.Account, error) {
-	a, err := s.Store.Account(ctx, id)
+	a, err := s.backend.Account(ctx, id)
 	if err != nil {
 		return nil, err
 	}

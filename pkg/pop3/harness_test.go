@@ -17,7 +17,6 @@ import (
 	"postern/pkg/auth"
 	"postern/pkg/message"
 	"postern/pkg/store"
-	"postern/pkg/store/memory"
 )
 
 const (
@@ -35,7 +34,7 @@ type world struct {
 
 func newWorld(t *testing.T, change ...func(*Server)) *world {
 	t.Helper()
-	w := &world{t: t, store: &faultyStore{Store: memory.New(), faults: make(map[string]error)}}
+	w := &world{t: t, store: &faultyStore{backend: newBackend(t), faults: make(map[string]error)}}
 	id := w.store.AddAccount(alice, "", 0)
 	w.server = &Server{
 		Accounts: w.store, Hostname: "mail.example.org",
@@ -74,7 +73,7 @@ func serveOn(t *testing.T, s *Server, l net.Listener) {
 
 func (w *world) account() store.Account {
 	w.t.Helper()
-	a, err := w.store.Store.Account(context.Background(), w.server.Auth.(*doorman).users[alice])
+	a, err := w.store.backend.Account(context.Background(), w.server.Auth.(*doorman).users[alice])
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -147,7 +146,7 @@ func (w *world) uids() []imap.UID {
 
 // faultyStore is a store in which single operations fail on demand.
 type faultyStore struct {
-	*memory.Store
+	backend
 
 	mu     sync.Mutex
 	faults map[string]error // by operation: account, lock, open, messages, expunge, "body <uid>"
@@ -193,7 +192,7 @@ func (s *faultyStore) Account(ctx context.Context, id store.AccountID) (store.Ac
 	if err := s.fault("account"); err != nil {
 		return nil, err
 	}
-	a, err := s.Store.Account(ctx, id)
+	a, err := s.backend.Account(ctx, id)
 	return &faultyAccount{a, s}, err
 }
 

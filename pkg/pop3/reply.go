@@ -41,6 +41,7 @@ func (c *conn) refusal(err error) *refusal {
 	case errors.Is(err, store.ErrInUse):
 		return &refusal{code: "IN-USE", text: "Another session has this maildrop open."}
 	case errors.Is(err, store.ErrNotFound):
+		c.log.Info("message is gone", zap.Error(err))
 		return &refusal{text: "That message is no longer there."}
 	}
 	c.log.Error("command failed", zap.Error(err))
