@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // keySize is the length of the master key in octets: AES-256.
@@ -59,6 +60,18 @@ func decodeKey(text []byte) ([]byte, bool) {
 	return nil, false
 }
 
+// giveToOwnerOf has a command that root runs make no file that the service, which is not root, could not read.
+func giveToOwnerOf(dir string, f *os.File) error {
+	info, err := os.Stat(dir)
+	if err != nil || os.Geteuid() != 0 {
+		return err
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Uid != 0 {
+		return f.Chown(int(st.Uid), int(st.Gid))
+	}
+	return nil
+}
+
 // makeKey writes a new key to a file that must not exist yet. It appears under its name whole or not at all, and is on
 // disk before anything is sealed with it.
 func makeKey(path string) error {
@@ -73,7 +86,7 @@ func makeKey(path string) error {
 		return err
 	}
 	_, err = fmt.Fprintln(f, base64.StdEncoding.EncodeToString(key))
-	err = errors.Join(err, f.Sync(), f.Close())
+	err = errors.Join(err, giveToOwnerOf(dir, f), f.Sync(), f.Close())
 	if err == nil {
 		err = os.Link(f.Name(), path) // unlike a rename, it does not replace another's key
 	}

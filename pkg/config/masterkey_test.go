@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 )
 
@@ -88,5 +89,32 @@ func TestMasterKeyNamed(t *testing.T) {
 	}
 	if _, err := os.Stat(missing); err == nil {
 		t.Error("the missing file has been made")
+	}
+}
+
+// TestMasterKeyOwner has root run the first command on the folder of a service that does not run as root.
+func TestMasterKeyOwner(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	owner := os.Geteuid()
+	if owner == 0 {
+		owner = 65534
+		if err := os.Chown(dir, owner, owner); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := given{env: []string{"POSTERN_DATA_DIR=" + dir}}.load(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, made, err := c.MasterKey(); err != nil || !made {
+		t.Fatalf("MasterKey: %v, %v", made, err)
+	}
+	info, err := os.Stat(c.Crypt.MasterKeyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); !ok || int(st.Uid) != owner {
+		t.Errorf("the key belongs to %d, want %d", st.Uid, owner)
 	}
 }

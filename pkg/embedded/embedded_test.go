@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -22,7 +23,11 @@ const asGateway = "TEST_GATEWAY_FOLDER"
 func TestMain(m *testing.M) {
 	folder := os.Getenv(asGateway)
 	if folder == "" {
-		os.Exit(m.Run())
+		code := m.Run()
+		if err := os.RemoveAll(template); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+		os.Exit(code)
 	}
 	if _, err := Start(context.Background(), Options{DataDir: folder, Volatile: true}); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -49,6 +54,39 @@ func folder(t *testing.T) string {
 
 func options(t *testing.T) Options {
 	return Options{DataDir: folder(t), Volatile: true, Log: func(msg string, kv ...any) { t.Log(append([]any{msg}, kv...)...) }}
+}
+
+// template is the folder of seed, "" until that has been called.
+var template string
+
+// seed makes one cluster for all tests that do not ask how a cluster is made.
+var seed = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "pg-")
+	if err != nil {
+		return "", err
+	}
+	template = dir
+	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
+	defer cancel()
+	s, err := Start(ctx, Options{DataDir: dir, Volatile: true})
+	if err != nil {
+		return "", err
+	}
+	return s.dir.cluster(), s.Stop(ctx)
+})
+
+// seeded are options whose folder holds a cluster already.
+func seeded(t *testing.T) Options {
+	t.Helper()
+	opt := options(t)
+	cluster, err := seed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("cp", "-a", cluster, opt.DataDir).CombinedOutput(); err != nil {
+		t.Fatalf("copy the cluster: %v: %s", err, out)
+	}
+	return opt
 }
 
 func within(t *testing.T) context.Context {
@@ -201,7 +239,7 @@ func copyProgram(t *testing.T, to string) {
 // TestKilledServer kills the postmaster: it is restarted, and what was committed is there.
 func TestKilledServer(t *testing.T) {
 	t.Parallel()
-	s := running(t, options(t))
+	s := running(t, seeded(t))
 	query(t, s, "create table kept as values (42)")
 	for range 2 {
 		old := postmasterOf(t, s)
@@ -221,7 +259,7 @@ func TestKilledServer(t *testing.T) {
 // TestKilledOwner kills the process that owns the server; the next owner takes over, and never are there two servers.
 func TestKilledOwner(t *testing.T) {
 	t.Parallel()
-	opt := options(t)
+	opt := seeded(t)
 	gateway := exec.Command(os.Args[0])
 	gateway.Env = append(os.Environ(), asGateway+"="+opt.DataDir)
 	gateway.Stderr = os.Stderr
@@ -257,7 +295,7 @@ func TestKilledOwner(t *testing.T) {
 // TestOrphan finds a server that its owner could not take along: it is stopped before another is started.
 func TestOrphan(t *testing.T) {
 	t.Parallel()
-	opt := options(t)
+	opt := seeded(t)
 	s := running(t, opt)
 	query(t, s, "create table kept as values (42)")
 	stop(t, s)
@@ -281,7 +319,7 @@ func TestOrphan(t *testing.T) {
 // TestStalePIDFile finds the trace of a dead server whose process number is now another's, as in a new container.
 func TestStalePIDFile(t *testing.T) {
 	t.Parallel()
-	opt := options(t)
+	opt := seeded(t)
 	s := running(t, opt)
 	stop(t, s)
 	text := strconv.Itoa(os.Getppid()) + "\n" + s.dir.cluster() + "\n1\n5432\n" + s.dir.run() + "\n\n0 0\nready\n"
@@ -322,7 +360,7 @@ func TestInterruptedFirstStart(t *testing.T) {
 // TestAttach has several processes' worth of users on one folder.
 func TestAttach(t *testing.T) {
 	t.Parallel()
-	opt := options(t)
+	opt := seeded(t)
 	if _, err := Attach(within(t), opt); !errors.Is(err, ErrNotRunning) {
 		t.Fatalf("Attach to nothing: %v", err)
 	}
@@ -416,7 +454,7 @@ func TestLongPath(t *testing.T) {
 // TestFailedStart shows what postgres has to say when it does not start.
 func TestFailedStart(t *testing.T) {
 	t.Parallel()
-	opt := options(t)
+	opt := seeded(t)
 	opt.Settings = map[string]string{"shared_buffers": "lots"}
 	_, err := Start(within(t), opt)
 	if err == nil || !strings.Contains(err.Error(), `invalid value for parameter "shared_buffers"`) {

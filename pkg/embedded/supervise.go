@@ -126,6 +126,8 @@ func (s *Server) settings(socketDir string) []string {
 		"log_destination":         "stderr",
 		"log_line_prefix":         "%m [%p] ",
 		"log_checkpoints":         "off",
+		"jit":                     "off", // our statements are short; and a hardened service may not make code
+		"max_wal_size":            "2GB", // a burst of mail does not force a checkpoint
 	}
 	if socketDir == "" {
 		delete(set, "unix_socket_directories")
