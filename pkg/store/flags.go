@@ -18,6 +18,7 @@ type FlagSet struct {
 // SystemFlags are the flags of RFC 3501 §2.3.2, bit by bit as the database keeps them.
 type SystemFlags uint8
 
+// The bits of SystemFlags. \Recent has none: it belongs to a session.
 const (
 	FlagSeen SystemFlags = 1 << iota
 	FlagAnswered

@@ -28,6 +28,7 @@ type Message struct {
 // without WithHeader or WithBody; they bring it in pages, ahead of the reads.
 type Fields uint8
 
+// What a Message can bring with it.
 const (
 	WithPart   Fields = 1 << iota // the MIME tree
 	WithHeader                    // the header will be read

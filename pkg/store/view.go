@@ -191,6 +191,7 @@ func (v *View) Reported() ModSeq {
 // EventKind says which of an Event's fields are set.
 type EventKind int
 
+// The kinds of events, and the fields they use.
 const (
 	Expunged EventKind = iota // Seq, Entry.UID
 	Exists                    // Count

@@ -11,6 +11,7 @@ import (
 // TestViewModel lets random things happen to a mailbox while a client watches it through a View. The client knows only
 // what it is told: EXISTS, EXPUNGE and FETCH. In the end it must know the mailbox.
 func TestViewModel(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(3000) {
 		r := rand.New(rand.NewPCG(seed, 0))
 		box, c := &modelBox{at: 1, next: 1}, &modelClient{view: NewView(nil, 1)}

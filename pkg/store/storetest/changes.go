@@ -243,8 +243,8 @@ func testMessages(e *env) {
 		e.equal(m.UID, 1, "the first, and then stop")
 		break
 	}
-	for range e.account.Messages(e.ctx, s, nil, 7) {
-		e.Error("a message of no set")
+	for m, err := range e.account.Messages(e.ctx, s, nil, 7) {
+		e.Errorf("of no set: %v, %v", m, err)
 	}
 }
 
