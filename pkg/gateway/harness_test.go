@@ -61,8 +61,12 @@ func runAll(m *testing.M) (code int, err error) {
 	if err != nil {
 		return 1, err
 	}
-	defer shared.stop()
-	return m.Run(), nil
+	code = m.Run()
+	shared.stop()
+	if code != 0 {
+		fmt.Fprintf(os.Stderr, "the end of the shared server's log:\n%s\n", shared.output()[max(0, len(shared.output())-10_000):])
+	}
+	return code, nil
 }
 
 // server is a running `postern serve`.

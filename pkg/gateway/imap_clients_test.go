@@ -106,7 +106,7 @@ localfolders = %s
 
 [Repository r]
 type = IMAP
-remotehost = 127.0.0.1
+remotehost = localhost
 remoteport = %s
 remoteuser = %s
 remotepass = %s
@@ -158,15 +158,14 @@ func TestImapfilter(t *testing.T) {
 	shared.account(t, user)
 	shared.fill(t, user, 701, 6)
 	dir := t.TempDir()
-	rc := write(t, dir, "config.lua", fmt.Sprintf(`options.certificates = false
-options.timeout = 30
-a = IMAP { server = '127.0.0.1', port = %s, username = %q, password = %q, ssl = 'auto' }
+	rc := write(t, dir, "config.lua", fmt.Sprintf(`options.timeout = 30
+a = IMAP { server = 'localhost', port = %s, username = %q, password = %q, ssl = 'auto' }
 a:create_mailbox('Filed')
 hits = a.INBOX:contain_subject('number 70') * a.INBOX:is_unseen()
 hits:move_messages(a.Filed)
 a.INBOX:select_all():mark_seen()
 `, port(shared.imap), user, password))
-	command(t, dir, nil, "imapfilter", "-c", rc)
+	command(t, dir, nil, "imapfilter", "-t", shared.certificate(t), "-c", rc)
 	c := shared.imapClient(t, user, nil)
 	filed, err := c.Select("Filed", nil).Wait()
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -105,6 +106,9 @@ func TestFetchmail(t *testing.T) {
 	}
 }
 
+// tuid is the line that mbsync adds to the header of what it copies, to find it again after a crash.
+var tuid = regexp.MustCompile(`\nX-TUID: \S+\n`)
+
 // maildirBodies reads the messages of a Maildir, by their Message-ID.
 func maildirBodies(t *testing.T, dir string) map[string]string {
 	t.Helper()
@@ -119,7 +123,7 @@ func maildirBodies(t *testing.T, dir string) map[string]string {
 			if err != nil {
 				t.Fatal(err)
 			}
-			text := strings.ReplaceAll(string(b), "\r\n", "\n")
+			text := tuid.ReplaceAllString(strings.ReplaceAll(string(b), "\r\n", "\n"), "\n")
 			_, id, _ := strings.Cut(text, "\nMessage-ID: ")
 			id, _, _ = strings.Cut(id, "\n")
 			if _, twice := found[id]; twice {

@@ -100,10 +100,20 @@ queue_run_delay = 1s
 	return p
 }
 
-// submit gives Postfix one mail.
-func (p *postfix) submit(t *testing.T, to string, msg []byte) {
+// submit gives Postfix mails over one connection.
+func (p *postfix) submit(t *testing.T, to string, mails ...[]byte) {
 	t.Helper()
-	if err := smtp.SendMail(p.smtp, nil, "sender@example.com", []string{to}, bytes.NewReader(msg)); err != nil {
+	c, err := smtp.Dial(p.smtp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for _, m := range mails {
+		if err := c.SendMail("sender@example.com", []string{to}, bytes.NewReader(m)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.Quit(); err != nil {
 		t.Fatal(err)
 	}
 }
