@@ -19,7 +19,7 @@ import (
 var update = flag.Bool("update", false, "rewrite the S lines of transcripts with what the server says")
 
 // patience is how long the server may take to say something. It is only ever waited for when a test fails.
-const patience = 15 * time.Second
+const patience = time.Minute
 
 // TestTranscripts plays the conversations in testdata. Their language is defined in testdata/README.md.
 func TestTranscripts(t *testing.T) {
