@@ -59,8 +59,7 @@ func (s *stage) handshake(name string, roots *x509.CertPool, change ...func(*tls
 	if err != nil {
 		return nil, err
 	}
-	defer c.Close()
-	return c.ConnectionState().PeerCertificates[0], nil
+	return c.ConnectionState().PeerCertificates[0], c.Close()
 }
 
 func (s *stage) messages() (list []string) {
