@@ -30,6 +30,7 @@ type cache struct {
 	advance func(ctx context.Context, e *cached, known bool) (*version, error)
 	save    func(e *cached) // called with mu held when a mailbox is dropped; must not block
 	metrics *Metrics
+	life    context.Context // of the store: when it ends, so do flights
 
 	mu    sync.Mutex
 	boxes map[boxKey]*cached // guarded by mu
@@ -58,7 +59,7 @@ type flight struct {
 }
 
 func newCache(limit int64, m *Metrics) *cache {
-	return &cache{limit: limit, metrics: m, boxes: make(map[boxKey]*cached)}
+	return &cache{limit: limit, metrics: m, life: context.Background(), boxes: make(map[boxKey]*cached)}
 }
 
 // peek returns the newest version there is in memory, or nil.
@@ -138,7 +139,12 @@ func (c *cache) fly(ctx context.Context, e *cached) {
 func (c *cache) look(ctx context.Context, e *cached, known bool) (*version, error) {
 	ctx, cancel := context.WithTimeout(ctx, flightTimeout)
 	defer cancel()
-	return c.advance(ctx, e, known)
+	defer context.AfterFunc(c.life, cancel)()
+	v, err := c.advance(ctx, e, known)
+	if err != nil && c.life.Err() != nil {
+		err = errClosing
+	}
+	return v, err
 }
 
 // land keeps what a flight found and returns the flight that takes off next, if any.

@@ -18,16 +18,16 @@ import (
 
 // fixture is a store on a database of its own with one account.
 type fixture struct {
-	*testing.T
+	testing.TB
 	s     *Store
 	url   string
 	a     *account
 	inbox store.MailboxID
 }
 
-func newFixture(t *testing.T, change ...func(*Options)) *fixture {
+func newFixture(t testing.TB, change ...func(*Options)) *fixture {
 	t.Helper()
-	f := &fixture{T: t, url: pgtest.New(t)}
+	f := &fixture{TB: t, url: pgtest.New(t)}
 	f.s = f.open(change...)
 	id, err := f.s.CreateAccount(t.Context(), "user@example.org", "", 0)
 	if err != nil {

@@ -284,8 +284,21 @@ func (k boxKey) fields() []zap.Field {
 	return []zap.Field{zap.Int64("account", int64(k.account)), zap.Int64("mailbox", int64(k.box))}
 }
 
-// load reads a whole mailbox.
+// load reads a whole mailbox, and has its packed index written if there is none of use.
 func (s *Store) load(ctx context.Context, e *cached) (*version, error) {
+	v, err := s.loadVersion(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	e.drift = v.snap.Len() - int(v.box.Messages)
+	if e.drift != 0 {
+		s.log.Error("a mailbox's counter of messages is wrong", append(e.key.fields(), zap.Int("by", e.drift))...)
+	}
+	s.saveLater(e, v.snap)
+	return v, nil
+}
+
+func (s *Store) loadVersion(ctx context.Context, e *cached) (*version, error) {
 	var v *version
 	err := pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		st, err := scanState(tx.QueryRow(ctx, sqlStateByID, e.key.account, e.key.box))
@@ -296,15 +309,7 @@ func (s *Store) load(ctx context.Context, e *cached) (*version, error) {
 		v = &version{snap: snap, box: st.box}
 		return err
 	})
-	if err != nil {
-		return nil, err
-	}
-	e.drift = v.snap.Len() - int(v.box.Messages)
-	if e.drift != 0 {
-		s.log.Error("a mailbox's counter of messages is wrong", append(e.key.fields(), zap.Int("by", e.drift))...)
-	}
-	s.saveLater(e, v.snap)
-	return v, nil
+	return v, err
 }
 
 // loadMessages reads the messages of a mailbox: of a large one what was packed and what happened since, if it can.

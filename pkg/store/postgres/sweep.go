@@ -211,7 +211,12 @@ with cut as (
 delete from journal
 where account_id = $1 and mailbox_id = $2 and modseq <= (select at from cut) and exists (select from s)`
 
-// journals shortens the journals that are longer and older than anyone needs.
+// A packed index can be written at the moment in which its mailbox is deleted.
+const sqlStrayIndexes = `
+delete from mailbox_index i
+where not exists (select from mailbox_state s where s.account_id = i.account_id and s.mailbox_id = i.mailbox_id)`
+
+// journals shortens the journals that are longer and older than anyone needs, and removes indexes of no mailbox.
 func (sw *sweeper) journals(ctx context.Context) error {
 	if !sw.s.pruneDue(sw.now) {
 		return nil
@@ -238,6 +243,9 @@ func (sw *sweeper) journals(ctx context.Context) error {
 		if err := sw.journal(ctx, o.key, *o.last); err != nil {
 			return failed("prune journal", err)
 		}
+	}
+	if _, err := sw.conn.Exec(ctx, sqlStrayIndexes); err != nil {
+		return failed("remove stray indexes", err)
 	}
 	sw.s.pruned.Store(sw.now.UnixMilli())
 	return nil

@@ -43,7 +43,7 @@ func newReading(o Options, m *Metrics) reading {
 
 // startReaders starts the background work of the reading half; it ends with background.
 func (s *Store) startReaders(background context.Context) error {
-	s.cache.advance, s.cache.save = s.advance, s.saveEvicted
+	s.cache.advance, s.cache.save, s.cache.life = s.advance, s.saveEvicted, background
 	for _, work := range []func(context.Context){
 		s.listen, s.sendNotes, s.poll, s.keepPacked, s.keepRecent, s.keepLeases, s.keepSwept,
 	} {
