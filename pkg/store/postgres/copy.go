@@ -42,7 +42,7 @@ func (a *account) transfer(ctx context.Context, t transfer) (data imap.CopyData,
 const sqlTransferNeeds = `
 select coalesce(sum(size), 0), coalesce(bit_or(kw), 0)
 from messages
-where account_id = $1 and mailbox_id = $2 and {uids}`
+where {uids}`
 
 var transferNeeds = byUIDs(sqlTransferNeeds)
 
@@ -125,7 +125,7 @@ const sqlCopy = `
 with src as materialized (
   select uid, blob_id, thread_id, idate, kw, size, hsize, flags
   from messages
-  where account_id = $1 and mailbox_id = $2 and {uids}
+  where {uids}
 ), refs as (
   insert into blob_refs (account_id, blob_id, refs)
   select $1, blob_id, 1 + count(*)
@@ -162,7 +162,7 @@ order by uid`
 const sqlMove = `
 with src as (
   delete from messages
-  where account_id = $1 and mailbox_id = $2 and {uids}
+  where {uids}
   returning uid, blob_id, thread_id, idate, kw, size, hsize, flags
 ), t as (
   select count(*)::int as n, (count(*) filter (where flags & 1 = 0))::int as unseen,

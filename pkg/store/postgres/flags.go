@@ -80,7 +80,7 @@ func (a *account) addKeywords(ctx context.Context, tx pgx.Tx, box store.MailboxI
 const sqlModified = `
 select uid
 from messages
-where account_id = $1 and mailbox_id = $2 and {uids} and modseq > $5
+where {uids} and modseq > $5
 order by uid`
 
 var modified = byUIDs(sqlModified)
@@ -122,7 +122,7 @@ const sqlSetFlags = `
 with u as (
   update messages
   set pflags = flags, flags = flags & $6 | $7, kw = kw & $8 | $9, modseq = $10
-  where account_id = $1 and mailbox_id = $2 and {uids} and modseq <= $5
+  where {uids} and modseq <= $5
     and (flags & $6::int | $7::int <> flags or kw & $8::bigint | $9::bigint <> kw)
   returning uid, pflags, flags, kw
 ), j as (

@@ -127,23 +127,25 @@ func (a *account) lock(ctx context.Context, tx pgx.Tx, boxes []store.MailboxID) 
 // uidSQL is a statement on a set of UIDs in its two forms: on one range, and on several.
 type uidSQL struct{ one, many string }
 
-// Several ranges become the list of UIDs that exist in them: one probe of the index a range. (A join against the ranges,
-// or a multirange, makes the planner scan the mailbox.)
+// Several ranges become the list of the places of their messages: one probe of the index a range, whatever the planner
+// believes. Tried, and slow with many ranges or in large mailboxes: a join against the ranges or a multirange, and a list
+// of UIDs, which it may compare with every row. The places hold still, for the mailbox is locked.
 const (
-	uidsInRange  = `uid between $3::bigint and $4::bigint`
-	uidsInRanges = `uid = any(array(
-    select x.uid
+	uidsInRange = `account_id = $1 and mailbox_id = $2 and uid between $3::bigint and $4::bigint`
+
+	uidsInRanges = `ctid = any(array(
+    select x.ctid
     from unnest($3::bigint[], $4::bigint[]) r(lo, hi)
     cross join lateral (
-      select uid
+      select ctid
       from messages
       where account_id = $1 and mailbox_id = $2 and uid between r.lo and r.hi
       offset 0
     ) x))`
 )
 
-// byUIDs makes the two forms of a statement that says {uids}; account and mailbox are its $1 and $2, the set is its $3
-// and $4.
+// byUIDs makes the two forms of a statement that says {uids} of messages; account and mailbox are its $1 and $2, the set
+// is its $3 and $4. The mailbox must be locked.
 func byUIDs(sql string) uidSQL {
 	return uidSQL{one: strings.ReplaceAll(sql, "{uids}", uidsInRange), many: strings.ReplaceAll(sql, "{uids}", uidsInRanges)}
 }
