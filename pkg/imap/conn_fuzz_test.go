@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"postern/pkg/message"
+	"postern/pkg/store"
 	"postern/pkg/store/memory"
 
 	"go.uber.org/zap"
@@ -88,7 +90,12 @@ func overhear(t *testing.T, input string) string {
 		t.Fatal(err)
 	}
 	mail := "Subject: x\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nhello\r\n--b--\r\n"
-	if err := deliver(t, account, box.ID, []byte(mail), nil, 3); err != nil {
+	spooled, err := message.Spool(strings.NewReader(mail), message.SpoolOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	draft := &store.Draft{Spooled: spooled, Received: received}
+	if _, err := account.Append(t.Context(), box.ID, draft, draft, draft); err != nil {
 		t.Fatal(err)
 	}
 	nc := &tape{in: strings.NewReader(input)}

@@ -75,7 +75,7 @@ func (c *conn) listen() <-chan error {
 // hush ends the reader and returns err.
 func (c *conn) hush(heard <-chan error, err error) error {
 	c.stream.stop()
-	_ = <-heard // what it says we know
+	<-heard //nolint:errcheck // what it says we know
 	c.stream.shared = false
 	return err
 }

@@ -93,7 +93,7 @@ func TestIdleClients(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer c.Close()
+		defer func() { _ = c.Close() }() // the benchmark is over
 		if _, err := fmt.Fprintf(c, "a LOGIN %s %s\r\nb SELECT INBOX\r\nc IDLE\r\n", testUser, testPassword); err != nil {
 			t.Fatal(err)
 		}
