@@ -266,7 +266,7 @@ func TestIdleKeepalive(t *testing.T) {
 	})
 }
 
-// TestStuckPeer: one that takes nothing is gone within ten minutes, whether it idles or fetches.
+// TestStuckPeer: one that takes nothing of what it is sent is gone within ten minutes.
 func TestStuckPeer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
