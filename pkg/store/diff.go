@@ -11,12 +11,11 @@ func (s *Snapshot) ChangesFrom(old *Snapshot) Changes {
 		return ch
 	}
 	kept, _ := s.Find(old.uidNext) // messages of s that old may have held
-	removed := kept != old.Len()
-	if removed {
+	if kept != old.Len() {
 		ch.Removed = missing(old.col.uid, s.col.uid[:kept], s.modSeq)
 	}
 	for k := 0; k*chunkLen < kept; k++ {
-		if !removed && sameArray(s.chunks[k].modSeq, old.chunks[k].modSeq) {
+		if sameArray(s.chunks[k].modSeq, old.chunks[k].modSeq) { // the same messages, for none before them has gone
 			continue
 		}
 		ch.Flagged = s.changed(ch.Flagged, k, old.modSeq, kept)

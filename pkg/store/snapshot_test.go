@@ -179,6 +179,19 @@ func checkChanges(t *testing.T, old, s *Snapshot, had, has []Row) {
 	}
 }
 
+func TestSnapshotRemoveAtChunkEnds(t *testing.T) {
+	t.Parallel()
+	rows := rowsOf(3*chunkLen, 1)
+	s := snapshotOf(rows)
+	for _, i := range []int{0, 1, chunkLen - 1, chunkLen, 2*chunkLen - 1, 2 * chunkLen, 3*chunkLen - 1} {
+		d := Delta{ModSeq: 11, Removed: []imap.UID{rows[i].UID}, Added: []Row{{UID: 99_999, ModSeq: 11}}}
+		next := s.Next(d)
+		checkRows(t, next, applyDelta(rows, d))
+		checkChanges(t, s, next, rows, applyDelta(rows, d))
+	}
+	checkRows(t, s, rows)
+}
+
 func TestSnapshotNextSkipsWhatItKnows(t *testing.T) {
 	t.Parallel()
 	s := snapshotOf(rowsOf(3, 1))

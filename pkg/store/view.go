@@ -260,10 +260,10 @@ func (v *View) announceFresh(yield func(Event) bool) bool {
 	return yield(Event{Kind: Exists, Count: v.Len()})
 }
 
-// share takes the column of the base if that is what the client is about to know: it has as many messages and nothing
-// is being withheld.
+// share takes the column of the base if that is what the client is about to know: if it has as many messages. What is
+// being withheld makes a difference in number, for the base lacks it.
 func (v *View) share(n int) bool {
-	if v.base == nil || v.base.ModSeq() != v.modSeq || v.base.Len() != n || len(v.gone) > 0 {
+	if v.base == nil || v.base.ModSeq() != v.modSeq || v.base.Len() != n {
 		return false
 	}
 	v.uids = slices.Clip(v.base.col.uid)
