@@ -15,6 +15,18 @@
 //  9. A visible message has its body. Blob first, row second, one commit for the row; what a crash leaves behind is named
 //     in blob_gc and swept.
 //
+// # Reading
+//
+// Of each mailbox that is open, one store.Snapshot is kept for all sessions of the process (cache). Sessions that ask for
+// one mailbox at the same time share one look at the database (flight). A look at a mailbox without news is one
+// statement, on its row; with news, a pipeline under one database snapshot reads the rows of the journal above the
+// mod-sequence known and the messages from the UIDNEXT known on, and makes the next Snapshot of the last one. The number
+// of messages must then be what the mailbox's row says; if not, the mailbox is read anew. Large mailboxes are first read
+// from mailbox_index, in which their columns lie packed as of some mod-sequence; what happened since follows as above.
+//
+// Bodies are read in pages of many messages ahead of the caller, or one window at a time; never is a connection held
+// while the caller has control (rule 4).
+//
 // # Bodies
 //
 // A message of Size octets with a header of hsize octets (up to and including the empty line; the prefix that a delivery

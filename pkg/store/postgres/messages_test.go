@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"github.com/emersion/go-imap/v2"
-	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"postern/pkg/store"
 )
@@ -201,7 +201,8 @@ func TestUnreadableBody(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := newFixture(t)
+			r := prometheus.NewRegistry()
+			f := newFixture(t, func(o *Options) { o.Registerer = r })
 			f.mail(plain("1", 100), plain("2", 100), plain("3", 100))
 			snap := f.openInbox(f.a)
 			f.exec(sql, snap.Row(1).ID)
@@ -215,9 +216,8 @@ func TestUnreadableBody(t *testing.T) {
 			if n != 3 {
 				t.Errorf("%d messages", n)
 			}
-			var d dto.Metric
-			if err := f.s.metrics.bodyErrors.Write(&d); err != nil || d.GetCounter().GetValue() != 1 {
-				t.Errorf("body_errors = %v, %v", d.GetCounter().GetValue(), err)
+			if n := value(t, r, "postern_body_errors_total"); n != 1 {
+				t.Errorf("%v body errors are counted, want 1", n)
 			}
 			c := &store.Criteria{SearchCriteria: imap.SearchCriteria{Text: []string{"0123"}}}
 			if found, err := f.a.Search(t.Context(), snap, c); err != nil || len(found) != 2 {

@@ -15,7 +15,8 @@ import (
 // Metrics is what a Store counts. It is also the pool's tracer, so that timing costs no layer. It is safe for
 // concurrent use.
 type Metrics struct {
-	statements   *prometheus.HistogramVec
+	times        *prometheus.HistogramVec
+	statements   prometheus.Counter
 	cacheHits    prometheus.Counter
 	cacheMisses  prometheus.Counter
 	cacheBytes   prometheus.Gauge
@@ -31,10 +32,11 @@ type Metrics struct {
 // NewMetrics makes Metrics and registers them; r may be nil.
 func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 	m := &Metrics{
-		statements: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		times: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "postern_sql_seconds", Help: "Time of SQL statements and pipelines.",
 			Buckets: prometheus.ExponentialBuckets(0.0001, 4, 9),
 		}, []string{"kind", "result"}),
+		statements:  counter("postern_sql_statements_total", "SQL statements, those of pipelines one by one."),
 		cacheHits:   counter("postern_snapshot_cache_hits_total", "Mailboxes opened that were in memory."),
 		cacheMisses: counter("postern_snapshot_cache_misses_total", "Mailboxes opened that had to be read."),
 		cacheBytes: prometheus.NewGauge(prometheus.GaugeOpts{
@@ -82,7 +84,7 @@ func (m *Metrics) register(r prometheus.Registerer) error {
 		return nil
 	}
 	for _, c := range []prometheus.Collector{
-		m.statements, m.cacheHits, m.cacheMisses, m.cacheBytes, m.notifyDelay, m.bodyErrors, m.sweptBodies,
+		m.times, m.statements, m.cacheHits, m.cacheMisses, m.cacheBytes, m.notifyDelay, m.bodyErrors, m.sweptBodies,
 		m.connsInUse, m.connsTotal, m.connsAwaited,
 	} {
 		if err := r.Register(c); err != nil {
@@ -95,7 +97,8 @@ func (m *Metrics) register(r prometheus.Registerer) error {
 // tally is the key under which a context may carry a *atomic.Int64 that counts the statements run on its behalf.
 type tally struct{}
 
-func count(ctx context.Context, n int) {
+func (m *Metrics) count(ctx context.Context, n int) {
+	m.statements.Add(float64(n))
 	if c, ok := ctx.Value(tally{}).(*atomic.Int64); ok {
 		c.Add(int64(n))
 	}
@@ -110,7 +113,7 @@ type tracedKey struct{}
 
 // TraceQueryStart implements pgx.QueryTracer.
 func (m *Metrics) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
-	count(ctx, 1)
+	m.count(ctx, 1)
 	return context.WithValue(ctx, tracedKey{}, traced{time.Now(), verb(data.SQL)})
 }
 
@@ -121,7 +124,7 @@ func (m *Metrics) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, data pgx.Trace
 
 // TraceBatchStart implements pgx.BatchTracer.
 func (m *Metrics) TraceBatchStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceBatchStartData) context.Context {
-	count(ctx, data.Batch.Len())
+	m.count(ctx, data.Batch.Len())
 	return context.WithValue(ctx, tracedKey{}, traced{time.Now(), "pipeline"})
 }
 
@@ -142,7 +145,7 @@ func (m *Metrics) observe(ctx context.Context, err error) {
 	if err != nil {
 		result = "error"
 	}
-	m.statements.WithLabelValues(t.kind, result).Observe(time.Since(t.start).Seconds())
+	m.times.WithLabelValues(t.kind, result).Observe(time.Since(t.start).Seconds())
 }
 
 // verb is the first word of a statement, so that the number of labels is bounded.
