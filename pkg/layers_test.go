@@ -28,9 +28,9 @@ type layer struct {
 
 const (
 	goIMAP     = "github.com/emersion/go-imap/v2"
-	goSMTP     = "github.com/emersion/go-smtp"
 	goSASL     = "github.com/emersion/go-sasl"
 	pgx        = "github.com/jackc/pgx/v5"
+	puddle     = "github.com/jackc/puddle/v2" // the pool below pgx's: its error says that the pool is closed
 	goose      = "github.com/pressly/goose/v3"
 	compress   = "github.com/klauspost/compress"
 	prometheus = "github.com/prometheus/client_golang"
@@ -40,15 +40,13 @@ const (
 	cobra      = "github.com/spf13/cobra"
 	humanize   = "github.com/dustin/go-humanize"
 	xtext      = "golang.org/x/text"
-	xnet       = "golang.org/x/net"
 	xsync      = "golang.org/x/sync"
 	xcrypto    = "golang.org/x/crypto"
 	argon2id   = "github.com/alexedwards/argon2id"
-	fsnotify   = "github.com/fsnotify/fsnotify"
 )
 
 var layers = map[string]layer{
-	"pkg/message":   {theirs: []string{xtext, xnet}, reason: "a leaf: it reads octets and knows neither store nor protocol"},
+	"pkg/message":   {theirs: []string{xtext}, reason: "a leaf: it reads octets and knows neither store nor protocol"},
 	"pkg/imap/wire": {theirs: []string{goIMAP, xtext}, reason: "tokens only: it knows no command"},
 	"pkg/config":    {theirs: []string{koanf, pflag, humanize}, reason: "only gateway and cmd read the configuration"},
 	"pkg/embedded":  {reason: "runs a PostgreSQL, speaks no SQL"},
@@ -63,11 +61,11 @@ var layers = map[string]layer{
 	},
 	"pkg/store/postgres": {
 		ours:   []string{"pkg/store", "pkg/auth", "pkg/message", "migrations"},
-		theirs: []string{goIMAP, pgx, goose, compress, zap, prometheus, xsync, xcrypto, xtext},
+		theirs: []string{goIMAP, pgx, puddle, goose, compress, zap, prometheus, xsync, xcrypto, xtext},
 		reason: "the only SQL; it knows no protocol",
 	},
 	"pkg/store/postgres/pgtest": {
-		ours: []string{"pkg/embedded", "pkg/store/postgres"}, theirs: []string{pgx, zap},
+		ours: []string{"pkg/embedded", "pkg/store/postgres", "migrations"}, theirs: []string{pgx, goose, zap},
 		reason: "databases for tests",
 	},
 	"pkg/store/memory": {
@@ -88,12 +86,13 @@ var layers = map[string]layer{
 	},
 	"pkg/lmtp": {
 		ours:   []string{"pkg/store", "pkg/message"},
-		theirs: []string{goIMAP, goSMTP, zap, prometheus, xsync}, reason: "a protocol never imports another, nor a concrete store",
+		theirs: []string{goIMAP, zap, prometheus, xsync}, reason: "a protocol never imports another, nor a concrete store",
 	},
-	"pkg/certs":   {theirs: []string{zap, fsnotify, "github.com/caddyserver/certmagic"}, reason: "hands out a *tls.Config"},
+	"pkg/certs":   {theirs: []string{zap}, reason: "hands out a *tls.Config"},
 	"pkg/gateway": {reason: "wires everything", ours: []string{"pkg", "migrations"}, theirs: []string{""}},
+	"pkg":         {reason: "tests of the repository only"},
 	"cmd/postern": {
-		ours:   []string{"pkg/gateway", "pkg/config", "pkg/store/postgres", "pkg/auth", "pkg/observe"},
+		ours:   []string{"pkg/gateway", "pkg/config", "pkg/store", "pkg/store/postgres", "pkg/auth", "pkg/observe"},
 		theirs: []string{cobra, pflag, zap, humanize, "golang.org/x/term"}, reason: "flags and exit codes; no logic",
 	},
 }
@@ -102,11 +101,12 @@ type goPackage struct {
 	ImportPath string
 	Imports    []string
 	Doc        string
+	GoFiles    []string
 }
 
 func listPackages(t *testing.T) []goPackage {
 	t.Helper()
-	cmd := exec.Command("go", "list", "-json=ImportPath,Imports,Doc", "postern/...")
+	cmd := exec.Command("go", "list", "-json=ImportPath,Imports,Doc,GoFiles", "postern/...")
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
@@ -139,7 +139,7 @@ func TestLayers(t *testing.T) {
 				t.Errorf("%s may not import %s: %s", name, imported, row.reason)
 			}
 		}
-		if p.Doc == "" {
+		if p.Doc == "" && len(p.GoFiles) > 0 {
 			t.Errorf("%s has no package comment", name)
 		}
 	}
