@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/emersion/go-imap/v2"
@@ -43,8 +44,9 @@ type arrival struct {
 	flagNames          []imap.Flag
 	rawlen             int
 	header, tree, data []byte
-	stored             bool // the body is in the database already
-	duplicate          bool // delivered before: not to be stored
+	sealed             *buffer // holds these three
+	stored             bool    // the body is in the database already
+	duplicate          bool    // delivered before: not to be stored
 	uid                imap.UID
 }
 
@@ -61,6 +63,9 @@ func (a *account) Append(ctx context.Context, box store.MailboxID, drafts ...*st
 		err = a.deliver(ctx, d)
 	}
 	err = failed("append", err)
+	if d.answered {
+		a.s.release(d)
+	}
 	a.abandon(ctx, d, err)
 	if err != nil {
 		return nil, err
@@ -151,17 +156,37 @@ func (o octets) ReadAt(p []byte, off int64) (n int, err error) {
 	return n + k, err
 }
 
-// read returns the octets [from, to).
-func (o octets) read(from, to int64) ([]byte, error) {
-	b := make([]byte, to-from)
+// read returns the octets [from, to), in b if there is room.
+func (o octets) read(b []byte, from, to int64) ([]byte, error) {
+	b = slices.Grow(b[:0], int(to-from))[:to-from]
 	n, err := o.ReadAt(b, from)
 	if n == len(b) {
 		return b, nil
 	}
-	if err == nil || err == io.EOF { //nolint:errorlint // io.ReaderAt says io.EOF itself
+	if err == nil || errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
 	return nil, fmt.Errorf("read spooled message: %w", err)
+}
+
+// buffer is memory that deliveries use one after another: at some thousand a second, garbage would be what takes longest.
+type buffer struct{ b []byte }
+
+func (s *Store) buffer() *buffer {
+	if b, ok := s.buffers.Get().(*buffer); ok {
+		return b
+	}
+	return new(buffer)
+}
+
+// release gives back the buffers of a delivery that nobody uses any more.
+func (s *Store) release(d *delivery) {
+	for _, m := range d.arrivals {
+		if m.sealed != nil {
+			s.buffers.Put(m.sealed)
+		}
+		m.sealed, m.header, m.tree, m.data = nil, nil, nil, nil
+	}
 }
 
 // encode fills in the sealed body, and stores it when it is larger than what may wait in memory.
@@ -171,31 +196,41 @@ func (a *account) encode(ctx context.Context, key *dataKey, m *arrival, d *store
 		return err
 	}
 	src := octets{prefix: d.Prefix, Spooled: d.Spooled}
-	start := headerColumn(m.hsize)
-	end := min(start+window, m.size)
-	header, err := src.read(0, start)
-	if err != nil {
+	if err := a.encodeFirst(k, m, d, src); err != nil {
 		return err
 	}
-	data, err := src.read(start, end)
-	if err != nil {
-		return err
-	}
-	tree, err := d.Part().Shift(int64(len(d.Prefix))).AppendBinary(nil)
-	if err != nil {
-		return fmt.Errorf("encode MIME tree: %w", err)
-	}
-	m.rawlen = len(data)
-	m.header = encodePart(k, 0, columnHeader, header)
-	m.tree = encodePart(k, 0, columnTree, tree)
-	m.data = encodePart(k, 0, columnData, data)
-	if encoded := len(m.header) + len(m.tree) + len(m.data); end == m.size && encoded <= min(inlineBody, room) {
+	last := headerColumn(m.hsize)+int64(m.rawlen) == m.size
+	if encoded := len(m.header) + len(m.tree) + len(m.data); last && encoded <= min(inlineBody, room) {
 		return nil
 	}
 	if err := a.s.mayGrow(ctx, a.s.pool, a.id, m.size); err != nil {
 		return err
 	}
 	return a.storeBody(ctx, k, m, src)
+}
+
+// encodeFirst seals header, tree and the first window.
+func (a *account) encodeFirst(k *blobKey, m *arrival, d *store.Draft, src octets) error {
+	tree, err := d.Part().Shift(int64(len(d.Prefix))).AppendBinary(nil)
+	if err != nil {
+		return fmt.Errorf("encode MIME tree: %w", err)
+	}
+	start := headerColumn(m.hsize)
+	end := min(start+window, m.size)
+	raw := a.s.buffer()
+	defer a.s.buffers.Put(raw)
+	if raw.b, err = src.read(raw.b, 0, end); err != nil {
+		return err
+	}
+	m.rawlen = int(end - start)
+	m.sealed = a.s.buffer()
+	b := encodePart(m.sealed.b[:0], k, 0, columnHeader, raw.b[:start])
+	n := len(b)
+	b = encodePart(b, k, 0, columnTree, tree)
+	t := len(b)
+	b = encodePart(b, k, 0, columnData, raw.b[start:])
+	m.sealed.b, m.header, m.tree, m.data = b, b[:n:n], b[n:t:t], b[t:]
+	return nil
 }
 
 const (
@@ -215,26 +250,38 @@ func (a *account) storeBody(ctx context.Context, k *blobKey, m *arrival, src oct
 		var b pgx.Batch
 		b.Queue(sqlIntent, a.id, m.blob, orphanGrace)
 		b.Queue(sqlBody, a.id, m.blob, 0, m.rawlen, m.header, m.tree, m.data)
-		from := headerColumn(m.hsize) + int64(m.rawlen)
-		for part := 1; from < m.size; part++ {
-			data, err := src.read(from, min(from+window, m.size))
-			if err != nil {
-				return err
-			}
-			b.Queue(sqlBody, a.id, m.blob, part, len(data), nil, nil, encodePart(k, part, columnData, data))
-			from += int64(len(data))
-			if part%windowsAtOnce == 0 {
-				if err := tx.SendBatch(ctx, &b).Close(); err != nil {
-					return err
-				}
-				b = pgx.Batch{}
-			}
-		}
-		return tx.SendBatch(ctx, &b).Close()
+		return a.storeWindows(ctx, tx, &b, k, m, src)
 	})
 	m.stored = err == nil
-	m.header, m.tree, m.data = nil, nil, nil
+	a.s.release(&delivery{arrivals: []*arrival{m}})
 	return err
+}
+
+// storeWindows stores the windows after the first, a few at a time, behind what b holds already.
+func (a *account) storeWindows(ctx context.Context, tx pgx.Tx, b *pgx.Batch, k *blobKey, m *arrival, src octets) error {
+	var raw []byte
+	var sealed [windowsAtOnce][]byte
+	from := headerColumn(m.hsize) + int64(m.rawlen)
+	for part := 1; from < m.size; part++ {
+		var err error
+		if raw, err = src.read(raw, from, min(from+window, m.size)); err != nil {
+			return err
+		}
+		i := part % windowsAtOnce
+		sealed[i] = encodePart(sealed[i][:0], k, part, columnData, raw)
+		b.Queue(sqlBody, a.id, m.blob, part, len(raw), nil, nil, sealed[i])
+		from += int64(len(raw))
+		if i == windowsAtOnce-1 {
+			if err := tx.SendBatch(ctx, b).Close(); err != nil {
+				return err
+			}
+			*b = pgx.Batch{}
+		}
+	}
+	if b.Len() == 0 {
+		return nil
+	}
+	return tx.SendBatch(ctx, b).Close()
 }
 
 const sqlAbandon = `

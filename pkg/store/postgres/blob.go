@@ -60,16 +60,17 @@ func (k *dataKey) derive(info string) (cipher.AEAD, error) {
 	return newAEAD(key)
 }
 
-// encodePart compresses and seals one column of one part. The result says of itself how it is compressed and how long it
-// was: codec, length as a varint, sealed octets. A column of a part must be sealed once only, or again with the same
-// octets.
-func encodePart(k *blobKey, part int, col column, raw []byte) []byte {
-	var head [1 + binary.MaxVarintLen64]byte
-	n := 1 + binary.PutUvarint(head[1:], uint64(len(raw)))
-	out, by := k.codecs.compress(head[:n], raw, k.aead.Overhead())
-	out[0] = byte(by)
+// encodePart compresses and seals one column of one part and appends it to dst. The result says of itself how it is
+// compressed and how long it was: codec, length as a varint, sealed octets. A column of a part must be sealed once only,
+// or again with the same octets.
+func encodePart(dst []byte, k *blobKey, part int, col column, raw []byte) []byte {
+	at := len(dst)
+	dst = binary.AppendUvarint(append(dst, 0), uint64(len(raw)))
+	n := len(dst)
+	dst, by := k.codecs.compress(dst, raw, k.aead.Overhead())
+	dst[at] = byte(by)
 	nonce := partNonce(part, col)
-	return k.aead.Seal(out[:n], nonce[:], out[n:], k.context(part, col, by, len(raw)))
+	return k.aead.Seal(dst[:n], nonce[:], dst[n:], k.context(part, col, by, len(raw)))
 }
 
 // decodePart undoes encodePart. It may use the octets of sealed for its result.

@@ -60,7 +60,7 @@ func TestPartRoundTrip(t *testing.T) {
 			t.Run(compression+" "+name, func(t *testing.T) {
 				t.Parallel()
 				k := testBlobKey(t, testKey(t, 1, compression), 2)
-				sealed := encodePart(k, 3, columnData, raw)
+				sealed := encodePart(nil, k, 3, columnData, raw)
 				if name == "text" && codec(sealed[0]) != by {
 					t.Errorf("text is kept with codec %d", sealed[0])
 				}
@@ -81,7 +81,7 @@ func TestPartIsBoundToItsPlace(t *testing.T) {
 	t.Parallel()
 	key := testKey(t, 1, "s2")
 	k := testBlobKey(t, key, 2)
-	sealed := encodePart(k, 0, columnData, []byte(strings.Repeat("secret ", 100)))
+	sealed := encodePart(nil, k, 0, columnData, []byte(strings.Repeat("secret ", 100)))
 	stranger := &dataKey{account: 9, secret: key.secret, codecs: key.codecs}
 	for name, open := range map[string]func(b []byte) ([]byte, error){
 		"another blob":    func(b []byte) ([]byte, error) { return decodePart(testBlobKey(t, key, 3), 0, columnData, b) },
@@ -170,8 +170,9 @@ func BenchmarkEncodePart(b *testing.B) {
 		b.Run(compression, func(b *testing.B) {
 			key := testKey(b, 1, compression)
 			b.SetBytes(int64(len(raw)))
+			var sealed []byte
 			for i := range b.N {
-				encodePart(testBlobKey(b, key, store.MessageID(i)), 0, columnData, raw)
+				sealed = encodePart(sealed[:0], testBlobKey(b, key, store.MessageID(i)), 0, columnData, raw)
 			}
 		})
 	}

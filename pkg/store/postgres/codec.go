@@ -3,6 +3,7 @@ package postgres
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/klauspost/compress/s2"
 	"github.com/klauspost/compress/zstd"
@@ -46,26 +47,23 @@ func newCodecs(name string) (*codecs, error) {
 	return &codecs{use: use, enc: enc, dec: dec}, nil
 }
 
-// compress appends raw to dst, compressed if that gains 5 %. There must be room for spare more octets behind it.
+// compress appends raw to dst, compressed if that gains 5 %, and leaves room for spare more octets behind it.
 func (c *codecs) compress(dst, raw []byte, spare int) ([]byte, codec) {
 	n := len(dst)
 	enough := len(raw) - len(raw)/20
 	switch c.use {
 	case codecS2:
-		out := make([]byte, n+s2.MaxEncodedLen(len(raw))+spare)
-		copy(out, dst)
-		if packed := s2.Encode(out[n:], raw); len(packed) < enough {
-			return out[:n+len(packed)], codecS2
+		dst = slices.Grow(dst, s2.MaxEncodedLen(len(raw))+spare)
+		if packed := s2.Encode(dst[n:n+s2.MaxEncodedLen(len(raw))], raw); len(packed) < enough {
+			return dst[:n+len(packed)], codecS2
 		}
-		return append(out[:n], raw...), codecRaw
 	case codecZstd:
-		out := append(make([]byte, 0, n+len(raw)+spare), dst...)
-		if packed := c.enc.EncodeAll(raw, out); len(packed)-n < enough {
+		dst = slices.Grow(dst, len(raw)+spare)
+		if packed := c.enc.EncodeAll(raw, dst); len(packed)-n < enough {
 			return packed, codecZstd
 		}
-		return append(out[:n], raw...), codecRaw
 	}
-	return append(append(make([]byte, 0, n+len(raw)+spare), dst...), raw...), codecRaw
+	return append(slices.Grow(dst, len(raw)+spare), raw...), codecRaw
 }
 
 // decompress undoes compress. It never makes more than size octets.

@@ -80,20 +80,20 @@ delete from blob_gc g
 using unnest($1::bigint[], $2::bigint[]) t(account_id, blob_id)
 where g.account_id = t.account_id and g.gc_id = t.blob_id`
 
-	sqlLockMany = `
-select s.mailbox_id
-from mailbox_state s
-join unnest($1::bigint[], $2::bigint[]) t(account_id, mailbox_id) using (account_id, mailbox_id)
-order by s.account_id, s.mailbox_id
-for update of s`
-
+	// The rows are locked in the order in which everyone locks them; then each is updated as it was found locked.
 	sqlArriveMany = `
-with s as (
+with b as materialized (
+  select b.*
+  from unnest($1::bigint[], $2::bigint[], $3::int[], $4::int[], $5::int[], $6::bigint[])
+    b(account_id, mailbox_id, n, unseen, deleted, bytes)
+  join mailbox_state l using (account_id, mailbox_id)
+  order by account_id, mailbox_id
+  for update of l
+), s as (
   update mailbox_state s
   set uidnext = s.uidnext + b.n, modseq = s.modseq + 1, n_msgs = s.n_msgs + b.n, n_unseen = s.n_unseen + b.unseen,
       n_deleted = s.n_deleted + b.deleted, bytes = s.bytes + b.bytes
-  from unnest($1::bigint[], $2::bigint[], $3::int[], $4::int[], $5::int[], $6::bigint[])
-    b(account_id, mailbox_id, n, unseen, deleted, bytes)
+  from b
   where s.account_id = b.account_id and s.mailbox_id = b.mailbox_id
   returning s.account_id, s.mailbox_id, s.uidnext - b.n as first, s.modseq
 )
@@ -126,9 +126,6 @@ func queueMany(b *pgx.Batch, batch []*delivery) {
 	r, g := columns(batch)
 	if len(g.boxes) == 0 {
 		return
-	}
-	if len(g.boxes) > 1 {
-		b.Queue(sqlLockMany, g.accounts, g.boxes)
 	}
 	b.Queue(sqlArriveMany, g.accounts, g.boxes, g.counts, g.unseens, g.deleteds, g.octets,
 		r.accounts, r.boxes, r.nths, r.blobs, r.idates, r.sizes, r.hsizes, r.flags, r.kws, time.Now().UnixMilli()).

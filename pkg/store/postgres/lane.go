@@ -12,12 +12,18 @@ import (
 )
 
 const (
-	laneCount   = 4
+	laneCount   = 2   // more make more commits, and smaller ones
 	laneQueue   = 64  // deliveries that wait before their senders do
 	laneBatch   = 128 // deliveries in one commit
 	laneOctets  = 4 << 20
 	laneTimeout = time.Minute // for one commit
+
+	aloneCount = 8 // deliveries under way outside the lanes
 )
+
+// laneSettings are those of the lanes' connections. Their statements find rows by key and nothing else, so a plan made
+// once is as good as any; to make one takes longer than to run it. And a lane does not stand in line for one mailbox.
+var laneSettings = map[string]string{"plan_cache_mode": "force_generic_plan", "lock_timeout": "250ms"}
 
 // delivery is one Append: messages for one mailbox that become visible together.
 type delivery struct {
@@ -28,6 +34,7 @@ type delivery struct {
 	size     int64
 	keywords bool // some flag must be looked up in the mailbox's list
 	done     chan error
+	answered bool // nobody but the sender uses it any more
 }
 
 // live are the messages to be stored.
@@ -53,13 +60,14 @@ func (d *delivery) octets() (n int) {
 // through one lane, which so can count its quota.
 type lane struct {
 	s     *Store
+	life  context.Context // ends when the store closes
 	queue chan *delivery
 	ended chan struct{} // closed when nothing more is taken from queue
 }
 
 func (s *Store) startLanes(ctx context.Context) {
 	for range laneCount {
-		l := &lane{s: s, queue: make(chan *delivery, laneQueue), ended: make(chan struct{})}
+		l := &lane{s: s, life: ctx, queue: make(chan *delivery, laneQueue), ended: make(chan struct{})}
 		s.lanes = append(s.lanes, l)
 		s.background(ctx, l.run)
 	}
@@ -70,6 +78,7 @@ var errClosing = fmt.Errorf("the store is closing: %w", store.ErrUnavailable)
 // deliver stores what Append has prepared. On return it is committed, or failed; if ctx has ended, nobody knows.
 func (a *account) deliver(ctx context.Context, d *delivery) error {
 	if d.keywords {
+		d.answered = true
 		return a.deliverAlone(ctx, d)
 	}
 	l := a.s.lanes[uint64(a.id)%laneCount]
@@ -82,6 +91,7 @@ func (a *account) deliver(ctx context.Context, d *delivery) error {
 	}
 	select {
 	case err := <-d.done:
+		d.answered = true
 		return err
 	case <-ctx.Done():
 		return context.Cause(ctx)
@@ -89,6 +99,7 @@ func (a *account) deliver(ctx context.Context, d *delivery) error {
 	}
 	select {
 	case err := <-d.done: // it was in the last batch
+		d.answered = true
 		return err
 	default:
 		return errClosing
@@ -137,13 +148,13 @@ func (l *lane) commit(ctx context.Context, batch []*delivery) {
 	if len(batch) == 0 {
 		return
 	}
-	err := l.s.storeBatch(ctx, l.s.pool, batch)
+	err := l.s.storeBatch(ctx, l.s.deliveries, batch)
 	if err == nil || !isRefused(err) {
 		finish(batch, err) // without an answer from the server nobody knows what happened: to try again might store it twice
 		return
 	}
-	for _, d := range batch { // one of them spoiled it for all
-		finish([]*delivery{d}, l.s.storeOne(ctx, d))
+	for _, d := range batch { // one of them spoiled it for all, or waits for a mailbox
+		l.s.background(ctx, func(context.Context) { l.storeAlone(d) })
 	}
 }
 
@@ -219,6 +230,20 @@ func (a *account) nameFlags(ctx context.Context, tx pgx.Tx, d *delivery) error {
 		m.kw = int64(bits.Keywords)
 	}
 	return nil
+}
+
+// storeAlone stores a delivery outside the lane, when it is its turn, and answers.
+func (l *lane) storeAlone(d *delivery) {
+	ctx, cancel := context.WithCancel(d.ctx)
+	defer cancel()
+	defer context.AfterFunc(l.life, cancel)()
+	select {
+	case l.s.alone <- struct{}{}:
+		defer func() { <-l.s.alone }()
+		finish([]*delivery{d}, l.s.storeOne(ctx, d))
+	case <-ctx.Done():
+		d.done <- errClosing
+	}
 }
 
 // storeOne stores one delivery in a transaction of its own.

@@ -68,7 +68,7 @@ func TestCombinedCommit(t *testing.T) {
 		for _, c := range steps {
 			batch = append(batch, c.d)
 		}
-		(&lane{s: s}).commit(ctx, batch)
+		(&lane{s: s, life: ctx}).commit(ctx, batch)
 		for i, c := range steps {
 			if err := failed("deliver", <-c.d.done); !errors.Is(err, c.want) {
 				t.Errorf("batch %d, delivery %d: %v, want %v", name, i, err, c.want)
@@ -349,5 +349,50 @@ func TestGather(t *testing.T) {
 	l.queue <- of(6)
 	if batch, next := l.gather(big); len(batch) != 2 || next == nil {
 		t.Errorf("beyond the octets: %d deliveries, next %v", len(batch), next)
+	}
+}
+
+// TestLockedMailboxHoldsUpNobodyElse: deliveries to a mailbox that is locked for long wait by themselves.
+func TestLockedMailboxHoldsUpNobodyElse(t *testing.T) {
+	t.Parallel()
+	ctx, s := context.Background(), openStore(t)
+	var accounts [laneCount + 1]*account // the first and the last use one lane
+	var boxes [laneCount + 1]store.MailboxID
+	for i := range accounts {
+		accounts[i], boxes[i] = addAccount(t, s, fmt.Sprintf("user%d@example.org", i), 0)
+	}
+	tx, err := s.pool.Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(ctx) //nolint:errcheck // it is over by then
+	if _, err := accounts[0].lock(ctx, tx, boxes[:1]); err != nil {
+		t.Fatal(err)
+	}
+	held := make(chan error, 3)
+	for range cap(held) {
+		go func() {
+			_, err := accounts[0].Append(ctx, boxes[0], draftOf(t, "A: held\r\n\r\n"))
+			held <- err
+		}()
+	}
+	for range 5 {
+		appendTo(t, accounts[laneCount], boxes[laneCount], draftOf(t, "A: free\r\n\r\n"))
+	}
+	select {
+	case err := <-held:
+		t.Errorf("delivered to a locked mailbox: %v", err)
+	default:
+	}
+	if err := tx.Rollback(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for range cap(held) {
+		if err := <-held; err != nil {
+			t.Error(err)
+		}
+	}
+	if box := boxOf(t, accounts[0], store.Inbox); box.Messages != 3 {
+		t.Errorf("%d messages, want 3", box.Messages)
 	}
 }

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -26,7 +27,7 @@ type Options struct {
 	Compression        string        // of bodies: "s2" (default), "zstd" or "none"
 	CacheBytes         int64         // memory for snapshots of mailboxes; 0 means 256 MiB
 	Undelete           time.Duration // how long expunged messages stay recoverable; 0 means DefaultUndelete, negative not at all
-	MaxConns           int32         // of the pool; 0 means 32
+	MaxConns           int32         // connections at most, a few for deliveries not counted; 0 means 32
 	RecipientDelimiter string        // between user and detail in an address; empty means "+"
 	Poll               time.Duration // how often watched mailboxes are looked at should a notification be lost; 0 means 5 s
 	Node               int           // 1 to 1023, unique among processes; 0 takes a free one
@@ -67,7 +68,11 @@ type Store struct {
 	ids       *idSource
 	routes    *lru[string, route]
 	unlimited *lru[store.AccountID, time.Time] // accounts known to have no quota, until when
-	lanes     []*lane
+
+	lanes      []*lane
+	deliveries *pgxpool.Pool // the lanes' own
+	alone      chan struct{} // holds a token for each delivery outside the lanes
+	buffers    sync.Pool     // of *buffer
 	reading
 
 	stop    context.CancelFunc // ends the background goroutines
@@ -86,12 +91,18 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	pool, err := newPool(ctx, o, metrics)
+	pool, err := newPool(ctx, o, metrics, nil)
 	if err != nil {
 		return nil, failed("open store", err)
 	}
+	metrics.pool.Store(pool)
+	deliveries, err := newPool(ctx, o, metrics, laneSettings)
+	if err != nil {
+		pool.Close()
+		return nil, failed("open store", err)
+	}
 	s := &Store{
-		opts: o, log: o.Log, pool: pool, keys: keys,
+		opts: o, log: o.Log, pool: pool, deliveries: deliveries, keys: keys, alone: make(chan struct{}, aloneCount),
 		routes: newLRU[string, route](routesCached), unlimited: newLRU[store.AccountID, time.Time](keysCached),
 		reading: newReading(o, metrics),
 	}
@@ -102,17 +113,17 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	return s, nil
 }
 
-func newPool(ctx context.Context, o Options, m *Metrics) (*pgxpool.Pool, error) {
+// newPool makes a pool of connections that have the given settings; it connects when it is first used.
+func newPool(ctx context.Context, o Options, m *Metrics, settings map[string]string) (*pgxpool.Pool, error) {
 	cfg, err := pgxpool.ParseConfig(o.URL)
 	if err != nil {
 		return nil, err
 	}
 	cfg.MaxConns = o.MaxConns
 	cfg.ConnConfig.RuntimeParams["application_name"] = "postern"
+	maps.Copy(cfg.ConnConfig.RuntimeParams, settings)
 	cfg.ConnConfig.Tracer = m
-	pool, err := pgxpool.NewWithConfig(ctx, cfg)
-	m.pool.Store(pool)
-	return pool, err
+	return pgxpool.NewWithConfig(ctx, cfg)
 }
 
 func (s *Store) start(ctx context.Context) error {
@@ -138,6 +149,7 @@ func (s *Store) Close() {
 		s.stop()
 	}
 	s.running.Wait()
+	s.deliveries.Close()
 	s.pool.Close()
 }
 
