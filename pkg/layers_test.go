@@ -51,6 +51,7 @@ var layers = map[string]layer{
 	"pkg/config":    {theirs: []string{koanf, pflag, humanize}, reason: "only gateway and cmd read the configuration"},
 	"pkg/embedded":  {reason: "runs a PostgreSQL, speaks no SQL"},
 	"pkg/listen":    {theirs: []string{zap, xsync}, reason: "makes listeners, knows no protocol"},
+	"pkg/serve":     {theirs: []string{zap}, reason: "the life of connections, whatever they speak"},
 	"pkg/observe":   {theirs: []string{zap, prometheus}, reason: "builds logger and metrics, knows no package that uses them"},
 	"migrations":    {reason: "SQL files and their embed.FS"},
 
@@ -77,15 +78,15 @@ var layers = map[string]layer{
 		reason: "the contract must not know who keeps it",
 	},
 	"pkg/imap": {
-		ours:   []string{"pkg/imap/wire", "pkg/auth", "pkg/store", "pkg/message"},
+		ours:   []string{"pkg/imap/wire", "pkg/auth", "pkg/store", "pkg/message", "pkg/serve"},
 		theirs: []string{goIMAP, zap, prometheus, xtext}, reason: "a protocol never imports another, nor a concrete store",
 	},
 	"pkg/pop3": {
-		ours:   []string{"pkg/auth", "pkg/store", "pkg/message"},
+		ours:   []string{"pkg/auth", "pkg/store", "pkg/message", "pkg/serve"},
 		theirs: []string{goIMAP, zap, prometheus}, reason: "a protocol never imports another, nor a concrete store",
 	},
 	"pkg/lmtp": {
-		ours:   []string{"pkg/store", "pkg/message"},
+		ours:   []string{"pkg/store", "pkg/message", "pkg/serve"},
 		theirs: []string{goIMAP, zap, prometheus, xsync}, reason: "a protocol never imports another, nor a concrete store",
 	},
 	"pkg/certs":   {theirs: []string{zap}, reason: "hands out a *tls.Config"},

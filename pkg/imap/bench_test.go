@@ -57,7 +57,7 @@ func BenchmarkFetchBodies(b *testing.B) {
 	}
 	w := newWorld(b, from)
 	w.inbox(b, n, string((&script{}).message(nil, fmt.Sprint("filler:", size))))
-	inner := serve(b, w.server, listenTLS(b, cert)).Addr()
+	inner := startServing(b, w.server, listenTLS(b, cert)).Addr()
 
 	var engine, bare time.Duration
 	conn := dialTLS(b, inner, cert)

@@ -87,8 +87,8 @@ func peerOf(nc net.Conn) auth.Peer {
 // actor says who does things in this session.
 func (c *conn) actor() store.Actor { return store.Actor{Session: c.id, Protocol: "imap"} }
 
-// serve is the life of a connection.
-func (c *conn) serve(ctx context.Context) {
+// Serve is the life of a connection.
+func (c *conn) Serve(ctx context.Context) {
 	c.srv.Metrics.opened()
 	reason := "panic"
 	defer func() {
@@ -100,6 +100,12 @@ func (c *conn) serve(ctx context.Context) {
 	}()
 	reason = c.part(c.talk(ctx))
 }
+
+// Stop says BYE as soon as no command runs.
+func (c *conn) Stop() { c.stream.stop() }
+
+// Abort ends the session without a word.
+func (c *conn) Abort() { _ = c.stream.net.Close() } // its session sees the error
 
 // close lets go of everything and writes the one log line of a session that has ended.
 func (c *conn) close(reason string) {

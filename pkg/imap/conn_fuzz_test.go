@@ -99,7 +99,7 @@ func overhear(t *testing.T, input string) string {
 		t.Fatal(err)
 	}
 	nc := &tape{in: strings.NewReader(input)}
-	newConn(server, nc).serve(t.Context())
+	newConn(server, nc).Serve(t.Context())
 	if faults := logs.FilterLevelExact(zap.ErrorLevel).All(); len(faults) > 0 {
 		t.Fatalf("%v\n%v", faults[0].Message, faults[0].ContextMap())
 	}

@@ -30,7 +30,7 @@ func BenchmarkIdle(b *testing.B) {
 	if err := deliver(b, w.account, box.ID, []byte("Subject: x\r\n\r\nx\r\n"), nil, 1000); err != nil {
 		b.Fatal(err)
 	}
-	l := serve(b, w.server, listenTLS(b, selfSigned(b)))
+	l := startServing(b, w.server, listenTLS(b, selfSigned(b)))
 	for b.Loop() {
 		before, routines := memoryInUse(), runtime.NumGoroutine()
 		quit := startIdlers(b, l.Addr().String())

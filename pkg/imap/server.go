@@ -2,7 +2,6 @@ package imap
 
 import (
 	"context"
-	"errors"
 	"net"
 	"net/netip"
 	"strconv"
@@ -12,6 +11,7 @@ import (
 
 	"postern/pkg/auth"
 	"postern/pkg/message"
+	"postern/pkg/serve"
 	"postern/pkg/store"
 
 	"go.uber.org/zap"
@@ -55,13 +55,11 @@ type Server struct {
 	MaxSessionsPerAccount           int
 	MaxSessionsPerAccountAndAddress int
 
-	mu        sync.Mutex
-	stopping  bool
-	listeners map[net.Listener]struct{}
-	conns     map[*conn]context.CancelFunc
-	sessions  map[sessionKey]int
-	running   sync.WaitGroup // of conns
-	accepted  atomic.Int64
+	running  serve.Sessions
+	accepted atomic.Int64
+
+	mu       sync.Mutex
+	sessions map[sessionKey]int // guarded by mu
 }
 
 // sessionKey counts sessions: of an account from an address, or, with the zero address, of an account.
@@ -72,122 +70,12 @@ type sessionKey struct {
 
 // Serve accepts connections from l until Shutdown, and then returns nil. It may be called for several listeners.
 func (s *Server) Serve(l net.Listener) error {
-	if !s.listen(l) {
-		return l.Close()
-	}
-	defer s.unlisten(l)
-	for {
-		nc, err := l.Accept()
-		switch {
-		case err == nil:
-			s.start(nc)
-		case s.isStopping():
-			return nil
-		case !isTemporary(err):
-			return err
-		default:
-			s.log().Warn("accept", zap.Error(err))
-			time.Sleep(50 * time.Millisecond) // out of file descriptors, most likely
-		}
-	}
-}
-
-// isTemporary reports whether Accept may succeed if it is tried again.
-func isTemporary(err error) bool {
-	var t interface{ Temporary() bool }
-	return errors.As(err, &t) && t.Temporary()
-}
-
-func (s *Server) listen(l net.Listener) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.listeners == nil {
-		s.listeners = make(map[net.Listener]struct{})
-		s.conns = make(map[*conn]context.CancelFunc)
-	}
-	if s.stopping {
-		return false
-	}
-	s.listeners[l] = struct{}{}
-	return true
-}
-
-func (s *Server) unlisten(l net.Listener) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.listeners, l)
-}
-
-func (s *Server) isStopping() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.stopping
-}
-
-// start gives a connection its session.
-func (s *Server) start(nc net.Conn) {
-	ctx, cancel := context.WithCancel(context.Background())
-	c := newConn(s, nc)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.stopping {
-		cancel()
-		_ = nc.Close() // it was never served
-		return
-	}
-	s.conns[c] = cancel
-	s.running.Add(1)
-	go func() {
-		defer s.running.Done()
-		defer s.forget(c)
-		defer cancel()
-		c.serve(ctx)
-	}()
-}
-
-func (s *Server) forget(c *conn) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.conns, c)
+	return s.running.Serve(l, s.log(), func(nc net.Conn) serve.Session { return newConn(s, nc) })
 }
 
 // Shutdown stops accepting, says BYE to sessions that wait, and to the others when the command they run has ended. When ctx
 // ends first it closes what is left and returns its error.
-func (s *Server) Shutdown(ctx context.Context) error {
-	s.mu.Lock()
-	s.stopping = true
-	for l := range s.listeners {
-		_ = l.Close() // Accept tells
-	}
-	for c := range s.conns {
-		c.stream.stop()
-	}
-	s.mu.Unlock()
-
-	done := make(chan struct{})
-	go func() {
-		s.running.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		s.abort()
-		<-done
-		return ctx.Err()
-	}
-}
-
-// abort ends what is left without a word.
-func (s *Server) abort() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for c, cancel := range s.conns {
-		cancel()
-		_ = c.stream.net.Close() // its session sees the error
-	}
-}
+func (s *Server) Shutdown(ctx context.Context) error { return s.running.Shutdown(ctx) }
 
 // admit counts a session, or reports that there are too many.
 func (s *Server) admit(account store.AccountID, addr netip.Addr) bool {

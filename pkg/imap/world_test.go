@@ -55,13 +55,13 @@ func newWorld(t testing.TB, from ...accounts) *world {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return serve(t, w.server, l)
+		return startServing(t, w.server, l)
 	})
 	return w
 }
 
-// serve runs a server until the test ends.
-func serve(t testing.TB, s *Server, l net.Listener) net.Listener {
+// startServing runs a server until the test ends.
+func startServing(t testing.TB, s *Server, l net.Listener) net.Listener {
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(l) }()
 	t.Cleanup(func() {

@@ -37,7 +37,6 @@ var errQuit = errors.New("quit")
 type conn struct {
 	server    *Server
 	nc        net.Conn
-	cancel    context.CancelFunc
 	id        string
 	log       *zap.Logger
 	in        *bufio.Reader
@@ -65,15 +64,15 @@ type tally struct {
 	in, out             int64
 }
 
-func newConn(s *Server, nc net.Conn, cancel context.CancelFunc) *conn {
-	c := &conn{server: s, nc: nc, cancel: cancel, id: rand.Text()[:12], connected: time.Now(), commands: commands}
+func newConn(s *Server, nc net.Conn) *conn {
+	c := &conn{server: s, nc: nc, id: rand.Text()[:12], connected: time.Now(), commands: commands}
 	c.in = bufio.NewReaderSize(source{c}, readBuffer)
 	c.out = bufio.NewWriterSize(sink{c}, writeBuffer)
 	return c
 }
 
-// serve runs the session to its end.
-func (c *conn) serve(ctx context.Context) {
+// Serve runs the session to its end.
+func (c *conn) Serve(ctx context.Context) {
 	if a, err := netip.ParseAddrPort(c.nc.RemoteAddr().String()); err == nil {
 		c.peer = a.Addr().Unmap()
 	}
@@ -206,8 +205,8 @@ func (c *conn) setWaiting(on bool) {
 	c.waiting = on
 }
 
-// stop ends the session when it next waits for a command.
-func (c *conn) stop() {
+// Stop ends the session when it next waits for a command.
+func (c *conn) Stop() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.closing = true
@@ -216,9 +215,8 @@ func (c *conn) stop() {
 	}
 }
 
-// abort ends the session at once.
-func (c *conn) abort() {
-	c.cancel()
+// Abort ends the session at once.
+func (c *conn) Abort() {
 	c.nc.Close()
 }
 

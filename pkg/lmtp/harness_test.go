@@ -39,7 +39,7 @@ func newWorld(t *testing.T, change ...func(*Server)) *world {
 	for _, f := range change {
 		f(w.server)
 	}
-	w.start = sync.OnceValue(func() string { return serve(t, w.server) })
+	w.start = sync.OnceValue(func() string { return startServing(t, w.server) })
 	return w
 }
 
@@ -47,7 +47,7 @@ func (w *world) add(address string, quota int64) {
 	w.ids[address] = w.store.AddAccount(address, "", quota)
 }
 
-func serve(t *testing.T, s *Server) string {
+func startServing(t *testing.T, s *Server) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -2,14 +2,13 @@ package lmtp
 
 import (
 	"context"
-	"errors"
 	"net"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
 
 	"postern/pkg/message"
+	"postern/pkg/serve"
 	"postern/pkg/store"
 )
 
@@ -43,122 +42,19 @@ type Server struct {
 	WriteTimeout   time.Duration // how long a client may take to accept a reply; 0 means 1 minute
 	DeliverTimeout time.Duration // how long the store may take for one recipient; 0 means 1 minute
 
-	mu        sync.Mutex
-	closing   bool
-	listeners map[net.Listener]struct{}
-	conns     map[*conn]struct{}
-	sessions  sync.WaitGroup
+	sessions serve.Sessions
 }
 
 // Serve accepts connections until the listener is closed or Shutdown is called, which makes it return nil. It may be
 // called for several listeners at once.
 func (s *Server) Serve(l net.Listener) error {
-	if !s.addListener(l) {
-		return l.Close()
-	}
-	defer s.removeListener(l)
-	for pause := time.Duration(0); ; {
-		nc, err := l.Accept()
-		switch {
-		case err == nil:
-			pause = 0
-			s.start(nc)
-		case s.stopping():
-			return nil
-		case errors.Is(err, net.ErrClosed):
-			return err
-		default: // out of file descriptors, or the peer has gone already
-			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-			s.logger().Warn("cannot accept", zap.Error(err), zap.Duration("retry", pause))
-			time.Sleep(pause)
-		}
-	}
+	return s.sessions.Serve(l, s.logger(), func(nc net.Conn) serve.Session { return newConn(s, nc) })
 }
 
 // Shutdown stops accepting, ends the sessions that wait for a command with 421 and lets the others finish the message
 // they are receiving or delivering. When ctx ends, the rest is cut off and ctx's error returned: their clients will
 // try again, and what had been committed is recognised then.
-func (s *Server) Shutdown(ctx context.Context) error {
-	s.mu.Lock()
-	s.closing = true
-	for l := range s.listeners {
-		l.Close()
-	}
-	for c := range s.conns {
-		c.stop()
-	}
-	s.mu.Unlock()
-
-	done := make(chan struct{})
-	go func() {
-		s.sessions.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-	}
-	s.mu.Lock()
-	for c := range s.conns {
-		c.abort()
-	}
-	s.mu.Unlock()
-	<-done
-	return ctx.Err()
-}
-
-func (s *Server) start(nc net.Conn) {
-	ctx, cancel := context.WithCancel(context.Background())
-	c := newConn(s, nc, cancel)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closing {
-		cancel()
-		nc.Close()
-		return
-	}
-	if s.conns == nil {
-		s.conns = make(map[*conn]struct{})
-	}
-	s.conns[c] = struct{}{}
-	s.sessions.Go(func() {
-		defer s.forget(c)
-		c.serve(ctx)
-	})
-}
-
-func (s *Server) forget(c *conn) {
-	c.abort()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.conns, c)
-}
-
-func (s *Server) addListener(l net.Listener) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closing {
-		return false
-	}
-	if s.listeners == nil {
-		s.listeners = make(map[net.Listener]struct{})
-	}
-	s.listeners[l] = struct{}{}
-	return true
-}
-
-func (s *Server) removeListener(l net.Listener) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.listeners, l)
-}
-
-func (s *Server) stopping() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.closing
-}
+func (s *Server) Shutdown(ctx context.Context) error { return s.sessions.Shutdown(ctx) }
 
 func (s *Server) logger() *zap.Logger {
 	if s.Log == nil {

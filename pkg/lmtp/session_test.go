@@ -285,7 +285,13 @@ func FuzzLMTP(f *testing.F) {
 		w := newWorld(t)
 		w.server.MaxSize = 1000
 		client, server := net.Pipe()
-		w.server.start(server)
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			c := newConn(w.server, server)
+			defer c.Abort()
+			c.Serve(t.Context())
+		}()
 		go func() {
 			client.Write(input)                               //nolint:errcheck // the session may be over before its end
 			client.Write([]byte("\r\n.\r\nRSET\r\nQUIT\r\n")) //nolint:errcheck // the same
@@ -303,6 +309,6 @@ func FuzzLMTP(f *testing.F) {
 				t.Errorf("said %q", line)
 			}
 		}
-		w.server.sessions.Wait()
+		<-ended
 	})
 }

@@ -41,7 +41,6 @@ var errLineTooLong = &refusal{text: "Line too long.", result: resultBad}
 type conn struct {
 	server    *Server
 	nc        net.Conn
-	cancel    context.CancelFunc
 	id        string
 	peer      auth.Peer
 	log       *zap.Logger
@@ -68,8 +67,8 @@ type tally struct {
 	in, out                 int64
 }
 
-func newConn(s *Server, nc net.Conn, cancel context.CancelFunc) *conn {
-	c := &conn{server: s, nc: nc, cancel: cancel, id: rand.Text()[:12], connected: time.Now(), commands: commands}
+func newConn(s *Server, nc net.Conn) *conn {
+	c := &conn{server: s, nc: nc, id: rand.Text()[:12], connected: time.Now(), commands: commands}
 	c.in = bufio.NewReaderSize(source{c}, maxLine)
 	c.out = bufio.NewWriterSize(sink{c}, writeBuffer)
 	return c
@@ -83,8 +82,8 @@ func remoteAddr(nc net.Conn) netip.Addr {
 	return a.Addr().Unmap()
 }
 
-// serve runs the session to its end.
-func (c *conn) serve(ctx context.Context) {
+// Serve runs the session to its end.
+func (c *conn) Serve(ctx context.Context) {
 	c.peer = auth.Peer{Addr: remoteAddr(c.nc), Protocol: "pop3"}
 	c.log = c.server.logger().With(zap.String("proto", "pop3"), zap.String("conn", c.id), zap.Stringer("remote", c.peer.Addr))
 	c.server.Metrics.begin()
@@ -223,8 +222,8 @@ func (c *conn) stopWaiting() {
 	c.waiting = false
 }
 
-// stop ends the session when it next waits for a command.
-func (c *conn) stop() {
+// Stop ends the session when it next waits for a command.
+func (c *conn) Stop() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.closing = true
@@ -233,9 +232,8 @@ func (c *conn) stop() {
 	}
 }
 
-// abort ends the session at once.
-func (c *conn) abort() {
-	c.cancel()
+// Abort ends the session at once.
+func (c *conn) Abort() {
 	c.nc.Close()
 }
 

@@ -35,7 +35,13 @@ func FuzzPOP3(f *testing.F) {
 		}
 		s := &Server{Accounts: mail, Auth: &doorman{users: map[string]store.AccountID{alice: id}}, Hostname: "h"}
 		client, server := net.Pipe()
-		s.start(server)
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			c := newConn(s, server)
+			defer c.Abort()
+			c.Serve(t.Context())
+		}()
 		go func() {
 			client.Write(input)               //nolint:errcheck // the session may be over before its end
 			client.Write([]byte("\r\n*\r\n")) //nolint:errcheck // the same; "*" ends an exchange
@@ -51,7 +57,7 @@ func FuzzPOP3(f *testing.F) {
 		if !bytes.HasPrefix(out, []byte("+OK ")) || !bytes.HasSuffix(out, []byte("\r\n")) {
 			t.Errorf("said %q", out)
 		}
-		s.sessions.Wait()
+		<-ended
 		account, err := mail.Account(context.Background(), id)
 		if err != nil {
 			t.Fatal(err)

@@ -43,11 +43,11 @@ func newWorld(t *testing.T, change ...func(*Server)) *world {
 	for _, f := range change {
 		f(w.server)
 	}
-	w.addr = serve(t, w.server)
+	w.addr = startServing(t, w.server)
 	return w
 }
 
-func serve(t *testing.T, s *Server) string {
+func startServing(t *testing.T, s *Server) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
