@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -401,5 +402,28 @@ func TestAliasRefusals(t *testing.T) {
 	list, err := s.ListAliases(ctx)
 	if err != nil || len(list) != aliasDepth-1 || list[0].Address != "a0@example.org" || list[0].Targets[0] != "ann@example.org" {
 		t.Errorf("aliases %v, %v", list, err)
+	}
+}
+
+// TestAccountAgain asks for an account in use, which must not cost every delivery a statement, and for one just deleted.
+func TestAccountAgain(t *testing.T) {
+	t.Parallel()
+	s := openStore(t)
+	a, _ := addAccount(t, s, "ann@example.org", 0)
+	ask := func() (statements int64, err error) {
+		var n atomic.Int64
+		_, err = s.Account(context.WithValue(context.Background(), tally{}, &n), a.id)
+		return n.Load(), err
+	}
+	for _, want := range []int64{1, 0} {
+		if n, err := ask(); n != want || err != nil {
+			t.Errorf("%d statements, want %d; %v", n, want, err)
+		}
+	}
+	if err := s.DeleteAccount(context.Background(), a.id); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ask(); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("after its deletion: %v", err)
 	}
 }

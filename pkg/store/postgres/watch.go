@@ -16,6 +16,7 @@ type reading struct {
 	hub     store.Hub
 	metrics *Metrics
 	cache   *cache
+	there   *lru[store.AccountID, time.Time] // accounts known to exist, until when
 	packs   chan packJob
 	windows *lru[windowKey, []byte]
 	recent  *recents
@@ -31,6 +32,7 @@ func newReading(o Options, m *Metrics) reading {
 	return reading{
 		metrics: m,
 		cache:   newCache(o.CacheBytes, m),
+		there:   newLRU[store.AccountID, time.Time](keysCached),
 		packs:   make(chan packJob, packQueue),
 		windows: newLRU[windowKey, []byte](windowsCached),
 		recent:  newRecents(),
