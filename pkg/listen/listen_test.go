@@ -150,7 +150,9 @@ func TestUnix(t *testing.T) {
 		t.Fatal(err)
 	}
 	dead.SetUnlinkOnClose(false)
-	dead.Close()
+	if err := dead.Close(); err != nil {
+		t.Fatal(err)
+	}
 	open1(t, Options{Addr: "unix:" + stale})
 }
 
