@@ -16,7 +16,7 @@ type Scope int
 // The scopes of a search.
 const (
 	InBody Scope = iota // SEARCH BODY: text of the body, MIME headers of parts excluded
-	InText              // SEARCH TEXT: header and body
+	InText              // SEARCH TEXT: header and body, MIME headers of parts and names of attachments included
 )
 
 // Search reports whether every one of the folded patterns occurs in the decoded text (charset and transfer encoding
@@ -27,11 +27,11 @@ const (
 func (p *Part) Search(body io.ReaderAt, in Scope, folded ...string) (bool, error) {
 	m := newMatcher(folded)
 	if in == InText {
-		if err := m.header(body, p); err != nil {
+		if err := m.mimeHeader(body, p); err != nil {
 			return false, fmt.Errorf("search header: %w", err)
 		}
 	}
-	if err := p.searchBody(body, m); err != nil {
+	if err := p.searchBody(body, m, in); err != nil {
 		return false, fmt.Errorf("search body: %w", err)
 	}
 	return m.done(), nil
@@ -64,20 +64,25 @@ func (p *Part) SearchHeader(body io.ReaderAt, field, folded string) (bool, error
 	return false, nil
 }
 
-func (p *Part) searchBody(body io.ReaderAt, m *matcher) error {
+func (p *Part) searchBody(body io.ReaderAt, m *matcher, in Scope) error {
 	switch {
 	case m.done():
 		return nil
 	case p.isMessage():
-		if err := m.header(body, p.Children[0]); err != nil {
+		if err := m.mimeHeader(body, p.Children[0]); err != nil {
 			return err
 		}
-		return p.Children[0].searchBody(body, m)
+		return p.Children[0].searchBody(body, m, in)
 	case p.Type == "TEXT":
 		return m.text(p.textReader(section(body, p.Body, p.End)))
 	}
 	for _, c := range p.Children {
-		if err := c.searchBody(body, m); err != nil {
+		if in == InText {
+			if err := m.mimeHeader(body, c); err != nil {
+				return err
+			}
+		}
+		if err := c.searchBody(body, m, in); err != nil {
 			return err
 		}
 	}
@@ -204,6 +209,17 @@ func (m *matcher) header(body io.ReaderAt, p *Part) error {
 		first = true
 	}
 	return scan.err
+}
+
+// mimeHeader searches the header of any part, with what RFC 2231 hides: the names of attachments.
+func (m *matcher) mimeHeader(body io.ReaderAt, p *Part) error {
+	for _, params := range [][]Param{p.Params, p.DispositionParams} {
+		for _, value := range decodedParams(params) {
+			m.add([]byte(value))
+			m.end()
+		}
+	}
+	return m.header(body, p)
 }
 
 // fieldText decodes the value of a field for a matcher. A value that is too long is decoded in pieces.
