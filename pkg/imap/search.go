@@ -31,22 +31,18 @@ func parseSearch(d *wire.Decoder, fl flags) (searchRequest, error) {
 		r.ret = parseReturn(d.SP())
 		word = firstWord(d.SP())
 	}
-	charset := "UTF-8"
 	if word == "CHARSET" {
-		charset = strings.ToUpper(d.SP().AString())
+		if charset := strings.ToUpper(d.SP().AString()); d.Err() == nil && charset != "UTF-8" && charset != "US-ASCII" {
+			return r, errCharset // what follows cannot be read, and need not be
+		}
 		word = firstWord(d.SP())
 	}
 	parseKey(d, &r.criteria, word, 0)
 	for d.TrySP() {
 		parseKey(d, &r.criteria, firstWord(d), 0)
 	}
-	if err := d.End(); err != nil {
-		return r, err
-	}
-	if r.modSeq = searchesModSeq(&r.criteria); charset != "UTF-8" && charset != "US-ASCII" {
-		return r, errCharset
-	}
-	return r, nil
+	r.modSeq = searchesModSeq(&r.criteria)
+	return r, d.End()
 }
 
 // searchReturns are the result options of RFC 4731 §3.1.
@@ -78,9 +74,7 @@ func (c *conn) search(ctx context.Context, r searchRequest) error {
 	if r.modSeq {
 		c.enable(imap.CapCondStore) // RFC 7162 §3.1
 	}
-	if err := c.resolveCriteria(&r.criteria); err != nil {
-		return err
-	}
+	c.resolveCriteria(&r.criteria)
 	uids, err := c.account.Search(ctx, c.sel.snap, &r.criteria)
 	if err != nil {
 		return fmt.Errorf("search: %w", err)
@@ -184,46 +178,32 @@ func setOf(nums []uint32) imap.SeqSet {
 	return set
 }
 
-// resolveCriteria puts UIDs in the place of what only the session knows: message numbers, "*" and \Recent.
-func (c *conn) resolveCriteria(k *store.Criteria) error {
+// resolveCriteria puts UIDs in the place of what only the session knows: message numbers, "*" and \Recent. A range stays a
+// range, whatever gaps there are between its UIDs: a line has room for many thousands of them (rule 11).
+func (c *conn) resolveCriteria(k *store.Criteria) {
+	last, _ := c.sel.view.UID(c.sel.view.Len())
+	for i, set := range k.UID {
+		k.UID[i] = static(set, last)
+	}
 	for _, set := range k.SeqNum {
-		uids, err := c.sel.view.Resolve(c.clamp(set))
-		if err != nil {
-			return err
-		}
-		k.UID = append(k.UID, uids)
+		k.UID = append(k.UID, c.between(set))
 	}
 	k.SeqNum = nil
-	for i, set := range k.UID {
-		if set.Dynamic() || hasStar(set) {
-			uids, err := c.sel.view.Resolve(set)
-			if err != nil {
-				return err
-			}
-			k.UID[i] = uids
-		}
-		k.UID[i] = store.Normalize(k.UID[i])
-	}
 	c.resolveRecent(k)
 	for i := range k.Not {
-		if err := c.resolveCriteria(&k.Not[i]); err != nil {
-			return err
-		}
+		c.resolveCriteria(&k.Not[i])
 	}
 	for i := range k.Or {
-		for j := range k.Or[i] {
-			if err := c.resolveCriteria(&k.Or[i][j]); err != nil {
-				return err
-			}
-		}
+		c.resolveCriteria(&k.Or[i][0])
+		c.resolveCriteria(&k.Or[i][1])
 	}
-	return nil
 }
 
-// clamp cuts message numbers to those there are. A search for more than that finds nothing there; unlike FETCH it is no
-// error, as SEARCH 1:* of an empty mailbox is what many clients begin with.
-func (c *conn) clamp(set imap.SeqSet) imap.SeqSet {
-	var known imap.SeqSet
+// between turns message numbers into UIDs: from that of the first of a range to that of its last, because the snapshot holds
+// no message between them that the client does not know. Numbers beyond those there are find nothing; unlike in FETCH they
+// are no error, as SEARCH 1:* of an empty mailbox is what many clients begin with.
+func (c *conn) between(set imap.SeqSet) imap.UIDSet {
+	var uids imap.UIDSet
 	n := c.sel.view.Len()
 	for _, r := range set {
 		if r.Start == 0 {
@@ -232,22 +212,13 @@ func (c *conn) clamp(set imap.SeqSet) imap.SeqSet {
 		if r.Stop == 0 {
 			r.Stop = n
 		}
-		lo, hi := min(r.Start, r.Stop), min(max(r.Start, r.Stop), n)
-		if lo > 0 && lo <= hi {
-			known = append(known, imap.SeqRange{Start: lo, Stop: hi})
+		first, ok := c.sel.view.UID(min(r.Start, r.Stop))
+		last, _ := c.sel.view.UID(min(max(r.Start, r.Stop), n))
+		if ok {
+			uids = append(uids, imap.UIDRange{Start: first, Stop: last})
 		}
 	}
-	return known
-}
-
-// hasStar reports whether a set as the client wrote it, in no order, has a "*".
-func hasStar(set imap.UIDSet) bool {
-	for _, r := range set {
-		if r.Start == 0 || r.Stop == 0 {
-			return true
-		}
-	}
-	return false
+	return store.Normalize(uids)
 }
 
 // resolveRecent replaces the flag that is no flag of a message but of a session (RFC 3501 §2.3.2).

@@ -198,3 +198,32 @@ func TestReported(t *testing.T) {
 		}
 	}
 }
+
+// TestResolveCriteria: the UIDs of a mailbox with many gaps take no more room than what the client wrote.
+func TestResolveCriteria(t *testing.T) {
+	t.Parallel()
+	rows := make([]store.Row, 1000)
+	for i := range rows {
+		rows[i].UID = imap.UID(2*i + 2)
+	}
+	snap := store.NewSnapshot(store.Mailbox{ID: 1, UIDNext: 3000, ModSeq: 1}, nil, rows)
+	c := &conn{sel: &selected{snap: snap, view: snap.View()}}
+	for keys, want := range map[string]string{
+		"1:*":                          "uid 2:2000",
+		"UID 1:*":                      "uid 1:2000",
+		"UID *:2500,3":                 "uid 3:3,2000:2500",
+		"3,5:4,2000":                   "uid 6:6,8:10",
+		"999:1500 *":                   "uid 1998:2000 uid 2000:2000",
+		"NOT 1:* OR 2 UID 7:*":         "!(uid 2:2000) (uid 4:4 | uid 7:2000)",
+		"1500":                         "uid ",
+		"(1:2 NOT (UID 5 NOT 1000:*))": "uid 2:4 !(uid 5:5 !(uid 2000:2000))",
+	} {
+		r, err := parseSearch(decoderOf(" "+keys), 0)
+		if err != nil {
+			t.Fatalf("%s: %v", keys, err)
+		}
+		if c.resolveCriteria(&r.criteria); describeCriteria(&r.criteria) != want {
+			t.Errorf("%s: %s, want %s", keys, describeCriteria(&r.criteria), want)
+		}
+	}
+}
