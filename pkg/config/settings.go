@@ -171,8 +171,8 @@ var settings = []setting{
 		field: func(c *Config) any { return &c.Limits.Connections },
 	},
 	{
-		key: "limits.connections_per_address", preset: "100",
-		doc:   "The same from one IPv4 address or IPv6 /64.",
+		key: "limits.connections_per_address", preset: "2000",
+		doc:   "The same from one IPv4 address or IPv6 /64. An office may be one address, with several connections a device.",
 		field: func(c *Config) any { return &c.Limits.ConnectionsPerAddress },
 	},
 	{

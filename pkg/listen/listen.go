@@ -30,11 +30,15 @@ type Options struct {
 	Log       *zap.Logger // nil: no log
 }
 
-// keepAlive finds dead peers within some minutes (a probe each minute after two, four of them).
+// keepAlive finds dead peers of idle connections within some minutes (a probe each minute after two, four of them).
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 2 * time.Minute, Interval: time.Minute, Count: 4}
 
+// silence is how long a peer may leave unacknowledged what it has been sent; see limitSilence.
+const silence = 8 * time.Minute
+
 // Listen opens a listener. A stale Unix socket is replaced, one that somebody still serves is not. Connections over the
-// limits are closed at once, with a log line.
+// limits are closed at once, with a log line. Closing it gives up the TLS handshakes that are under way, and leaves other
+// connections alone.
 func Listen(ctx context.Context, o Options) (net.Listener, error) {
 	if o.Max == 0 {
 		o.Max = 20_000
@@ -52,7 +56,7 @@ func Listen(ctx context.Context, o Options) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &listener{Listener: inner, o: o, perAddr: make(map[netip.Prefix]int)}
+	l := &listener{Listener: inner, o: o, closed: make(chan struct{}), perAddr: make(map[netip.Prefix]int)}
 	return l, nil
 }
 
@@ -60,7 +64,9 @@ func open(ctx context.Context, addr string) (net.Listener, error) {
 	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
 		return openUnix(ctx, path)
 	}
-	lc := net.ListenConfig{KeepAliveConfig: keepAlive}
+	lc := net.ListenConfig{KeepAliveConfig: keepAlive, Control: func(_, _ string, c syscall.RawConn) error {
+		return limitSilence(c, silence)
+	}}
 	l, err := lc.Listen(ctx, "tcp", addr)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
@@ -97,11 +103,19 @@ func openUnix(ctx context.Context, path string) (net.Listener, error) {
 
 type listener struct {
 	net.Listener
-	o Options
+	o      Options
+	closed chan struct{}
+	once   sync.Once // closes closed
 
 	mu      sync.Mutex
 	total   int                  // guarded by mu
 	perAddr map[netip.Prefix]int // guarded by mu
+}
+
+// Close stops accepting, and gives up TLS handshakes that are under way: a server that stops need not wait for those.
+func (l *listener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return l.Listener.Close()
 }
 
 // maxBackoff is the longest pause after a failed accept.
@@ -157,7 +171,7 @@ func (l *listener) admit(c net.Conn) net.Conn {
 	if l.o.TLS == nil {
 		return counted
 	}
-	return newTLSConn(counted, l.o.TLS, l.o.Handshake)
+	return &tlsConn{Conn: tls.Server(counted, l.o.TLS), limit: l.o.Handshake, closed: l.closed}
 }
 
 func (l *listener) leave(from netip.Prefix) {

@@ -61,6 +61,17 @@ func echo(l net.Listener) {
 	}
 }
 
+// dialTLS connects; the handshake comes with the first octet.
+func dialTLS(t *testing.T, l net.Listener) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return tls.Client(c, &tls.Config{InsecureSkipVerify: true})
+}
+
 func ask(c net.Conn) (string, error) {
 	if _, err := io.WriteString(c, "hello\n"); err != nil {
 		return "", err
@@ -78,16 +89,83 @@ func TestSlowHandshake(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer silent.Close()
-	c, err := tls.Dial("tcp", l.Addr().String(), &tls.Config{InsecureSkipVerify: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
+	c := dialTLS(t, l)
 	if got, err := ask(c); err != nil || got != "hello\n" {
 		t.Errorf("got %q, %v", got, err)
 	}
 	if n, err := io.Copy(io.Discard, silent); err != nil && !strings.Contains(err.Error(), "reset") {
 		t.Errorf("the silent peer read %d octets, %v", n, err)
+	}
+}
+
+// TestHandshakeLimits: neither the patience of a protocol that asks for the handshake itself nor a server that stops has to
+// wait for a peer that says nothing.
+func TestHandshakeLimits(t *testing.T) {
+	t.Parallel()
+	for name, o := range map[string]Options{
+		"limit":  {Handshake: 50 * time.Millisecond},
+		"closed": {Handshake: time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o.Addr, o.TLS = "127.0.0.1:0", selfSigned(t)
+			l := open1(t, o)
+			silent, err := net.Dial("tcp", l.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer silent.Close()
+			c, err := l.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			ended := make(chan error, 1)
+			go func() {
+				ended <- c.(interface{ HandshakeContext(context.Context) error }).HandshakeContext(context.Background())
+			}()
+			if name == "closed" {
+				l.Close()
+			}
+			select {
+			case err := <-ended:
+				if err == nil {
+					t.Error("a handshake with nobody")
+				}
+			case <-time.After(10 * time.Second):
+				t.Error("the handshake goes on")
+			}
+		})
+	}
+}
+
+// TestCloseLeavesSessions: closing the listener is for those to come.
+func TestCloseLeavesSessions(t *testing.T) {
+	t.Parallel()
+	l := open1(t, Options{Addr: "127.0.0.1:0", TLS: selfSigned(t)})
+	client, heard := dialTLS(t, l), make(chan string, 1)
+	go func() {
+		line, err := ask(client)
+		if err != nil {
+			t.Error(err)
+		}
+		heard <- line
+	}()
+	c, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	line, err := bufio.NewReader(c).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	if _, err := io.WriteString(c, line); err != nil {
+		t.Error(err)
+	}
+	if got := <-heard; got != "hello\n" {
+		t.Errorf("got %q", got)
 	}
 }
 
