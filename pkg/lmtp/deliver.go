@@ -99,8 +99,7 @@ type delivery struct {
 	arrived time.Time
 }
 
-// one stores the message for one recipient, that is, for every account the address stands for. When one of them fails,
-// so does the recipient; the mail server will send the message again, and those who have it already are recognised.
+// one stores the message for one recipient, within a time of its own.
 func (d *delivery) one(ctx context.Context, to *recipient) (o outcome) {
 	start := time.Now()
 	defer func() {
@@ -112,15 +111,33 @@ func (d *delivery) one(ctx context.Context, to *recipient) (o outcome) {
 	}()
 	ctx, cancel := context.WithTimeout(ctx, d.server.deliverTimeout())
 	defer cancel()
-	o.again = true
-	for i := range to.route.Targets {
-		again, err := d.store(ctx, to, to.route.Targets[i])
-		if err != nil {
-			return outcome{err: fmt.Errorf("deliver to account %d: %w", to.route.Targets[i].Account, err)}
-		}
-		o.again = o.again && again
-	}
+	o.again, o.err = d.all(ctx, to)
 	return o
+}
+
+// all stores the message in every account that the address stands for. When one of them fails, so does the recipient; the
+// mail server will send the message again, and those who have it already are recognised. An account that has gone since
+// RCPT is no failure as long as there is another.
+func (d *delivery) all(ctx context.Context, to *recipient) (again bool, err error) {
+	var gone error
+	stored, repeated := 0, 0
+	for _, target := range to.route.Targets {
+		again, err := d.store(ctx, to, target)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			gone = fmt.Errorf("deliver to account %d: %w", target.Account, err)
+			continue
+		case err != nil:
+			return false, fmt.Errorf("deliver to account %d: %w", target.Account, err)
+		case again:
+			repeated++
+		}
+		stored++
+	}
+	if stored == 0 {
+		return false, gone
+	}
+	return repeated == stored, nil
 }
 
 // store puts the message into one account. What RCPT was told may have changed since: a mailbox that has gone means INBOX,

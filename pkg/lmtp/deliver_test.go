@@ -146,6 +146,25 @@ func TestStaleRoute(t *testing.T) {
 	}
 }
 
+// TestTargetDeleted: of two accounts that an address stands for, one is deleted between RCPT and DATA. The other has its
+// message, so nothing bounces.
+func TestTargetDeleted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r, err := w.store.Route(context.Background(), alice)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := store.Target{Account: 1 << 40, Address: "gone@example.org", Inbox: 1 << 40}
+	w.store.once(alice, store.Route{Targets: append([]store.Target{gone}, r.Targets...)})
+	if got := w.dial().send(alice, "S: x\r\n\r\n.\r\n"); !strings.HasPrefix(got, "250") {
+		t.Error(got)
+	}
+	if n := len(w.messages(alice, "INBOX")); n != 1 {
+		t.Errorf("alice has %d messages", n)
+	}
+}
+
 // TestDetailFolderDeleted: the mailbox that a detail names is deleted between finding it and storing the message.
 func TestDetailFolderDeleted(t *testing.T) {
 	t.Parallel()

@@ -18,8 +18,9 @@ type reply struct {
 
 func (r *reply) Error() string { return fmt.Sprintf("%d %s %s", r.code, r.enhanced, r.text) }
 
-// bad reports whether the client did not speak LMTP, rather than being refused something.
-func (r *reply) bad() bool { return r.code >= 500 && r.code < 504 }
+// bad reports whether the client did not speak LMTP, rather than being refused something. A command out of order is no such
+// sign: one that pipelines says DATA before it hears that nobody was accepted, message after message.
+func (r *reply) bad() bool { return r.code >= 500 && r.code < 503 }
 
 var unavailable = &reply{451, "4.3.0", "The mail store cannot be reached, try again later."}
 

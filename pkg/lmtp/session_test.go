@@ -134,6 +134,20 @@ func TestTooManyBadCommands(t *testing.T) {
 	c.hearEnd()
 }
 
+// TestNobodyAgainAndAgain: a mail server that keeps its connection and pipelines may send to any number of people who are not
+// here (RFC 2033 §4.2 wants 503 for its DATA).
+func TestNobodyAgainAndAgain(t *testing.T) {
+	t.Parallel()
+	c := newWorld(t).dial()
+	for range 2 * maxBad {
+		c.write("MAIL FROM:<sender@example.net>\r\nRCPT TO:<nobody@example.org>\r\nDATA\r\nRSET\r\n")
+		c.hear("250 2.1.0")
+		c.hear("550 5.1.1")
+		c.hear("503 5.5.1")
+		c.hear("250 2.0.0")
+	}
+}
+
 func TestTimeout(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(s *Server) { s.ReadTimeout = 50 * time.Millisecond })
