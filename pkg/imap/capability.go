@@ -2,6 +2,7 @@ package imap
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -118,15 +119,16 @@ func (c *conn) enableAll(_ context.Context, caps []imap.Cap) error {
 	return nil
 }
 
-// enable switches an extension on for the rest of the session. QRESYNC brings CONDSTORE with it (RFC 7162 §3.2.3).
+// enable switches an extension on for the rest of the session. All there are bring CONDSTORE with them
+// (RFC 7162 §3.2.3), which says where a selected mailbox is: from there on the client keeps mod-sequences (RFC 7162 §3.1).
 func (c *conn) enable(k imap.Cap) {
 	if c.enabled == nil {
 		c.enabled = make(map[imap.Cap]bool)
 	}
-	c.enabled[k] = true
-	if k == imap.CapQResync {
-		c.enabled[imap.CapCondStore] = true
+	if !c.has(imap.CapCondStore) && c.sel != nil {
+		c.untagged("OK", fmt.Sprintf("HIGHESTMODSEQ %d", c.sel.view.Reported()), "The latest change.")
 	}
+	c.enabled[k], c.enabled[imap.CapCondStore] = true, true
 }
 
 // has reports whether an extension has been enabled, by ENABLE or by a command that implies it.

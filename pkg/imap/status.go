@@ -4,6 +4,7 @@ package imap
 
 import (
 	"context"
+	"slices"
 
 	"postern/pkg/imap/wire"
 	"postern/pkg/store"
@@ -49,11 +50,11 @@ func (c *conn) status(ctx context.Context, r statusRequest) error {
 	if err != nil {
 		return err
 	}
+	if slices.Contains(r.items, "HIGHESTMODSEQ") {
+		c.enable(imap.CapCondStore) // RFC 7162 §3.1
+	}
 	c.enc.Atom("* STATUS ").Mailbox(box.Name).SP().List(len(r.items), func(i int) {
 		c.enc.Atom(r.items[i]).SP().Number64(statusItems[r.items[i]](c, &box))
-		if r.items[i] == "HIGHESTMODSEQ" {
-			c.enable(imap.CapCondStore) // RFC 7162 §3.1
-		}
 	}).CRLF()
 	return nil
 }

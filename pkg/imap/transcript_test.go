@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 )
 
 var update = flag.Bool("update", false, "rewrite the S lines of transcripts with what the server says")
@@ -326,6 +327,9 @@ func readResponse(r *bufio.Reader) ([]byte, error) {
 				return nil, fmt.Errorf("%w after %q", err, b.String())
 			}
 			return nil, err
+		}
+		if bytes.ContainsFunc(line, func(r rune) bool { return r == 0 || r >= utf8.RuneSelf }) {
+			return nil, fmt.Errorf("%q has octets that belong in a literal (RFC 3501 §9, CHAR)", line)
 		}
 		m := literalEnd.FindSubmatch(line)
 		if m == nil {

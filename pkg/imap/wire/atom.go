@@ -55,7 +55,7 @@ func (d *Decoder) Flag() imap.Flag {
 			return f
 		}
 	}
-	d.Fail("a flag of RFC 3501 §2.3.2 before this")
+	d.Fail("a system flag or a keyword before this") // RFC 3501 §2.3.2
 	return ""
 }
 

@@ -30,7 +30,7 @@ func (d *Decoder) parseTime(layout, s, what string) time.Time {
 		return time.Time{}
 	}
 	t, err := time.Parse(layout, s)
-	if err != nil || t.Year() < 1 {
+	if year := t.UTC().Year(); err != nil || year < 1 || year > 9999 { // in UTC, it must be written with four digits again
 		d.Fail("%s before this", what)
 		return time.Time{}
 	}

@@ -95,7 +95,7 @@ func TestTokens(t *testing.T) {
 		{flags, `(\seen \FLAGGED $Junk)`, `[\Seen \Flagged $Junk]`},
 		{flags, `(\Recent \Seen)`, `[\Seen]`},
 		{flags, `(\*)`, "!an atom at octet 2"},
-		{flags, `(\Foo)`, "!a flag of RFC 3501 §2.3.2 before this at octet 5"},
+		{flags, `(\Foo)`, "!a system flag or a keyword before this at octet 5"},
 		{flags, `(a  b)`, "!an atom at octet 3"},
 		{flags, "(" + strings.Repeat("a", 201) + ")", "!a keyword of at most 200 octets at octet 202"},
 		{flags, "(" + strings.Repeat("a ", 256) + "a)", "!at most 256 flags at octet 513"},
@@ -120,6 +120,9 @@ func TestTokens(t *testing.T) {
 		{date, "31-Feb-2006", "!a date such as 1-Feb-2006 before this at octet 11"},
 		{dateTime, `" 1-Feb-2006 15:04:05 +0130"`, "2006-02-01T15:04:05+01:30"},
 		{dateTime, `"01-Feb-2006 15:04:05 +0000"`, "2006-02-01T15:04:05Z"},
+		{dateTime, `"31-Dec-9999 23:59:59 +0000"`, "9999-12-31T23:59:59Z"},
+		{dateTime, `"31-Dec-9999 23:59:59 -0001"`, `!a date such as " 1-Feb-2006 15:04:05 +0100" before this at octet 28`},
+		{dateTime, `"01-Jan-0001 00:00:00 +0001"`, `!a date such as " 1-Feb-2006 15:04:05 +0100" before this at octet 28`},
 		{dateTime, `"1-Feb-2006"`, `!a date such as " 1-Feb-2006 15:04:05 +0100" before this at octet 12`},
 	} {
 		d, _ := decoderOf(tt.input+"\r\n", Limits{})
