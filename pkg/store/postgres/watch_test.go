@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -142,6 +143,8 @@ type line struct {
 	listener net.Listener
 	to       func() (net.Conn, error)
 
+	muted atomic.Int64 // connections made before it grew are mute
+
 	mu    sync.Mutex
 	dead  bool
 	conns []net.Conn
@@ -183,18 +186,20 @@ func (l *line) serve() {
 			c.Close()
 		} else {
 			l.conns = append(l.conns, c, d)
-			go pump(c, d)
-			go pump(d, c)
+			born := l.muted.Load()
+			mute := func() bool { return l.muted.Load() > born }
+			go pump(c, d, mute)
+			go pump(d, c, mute)
 		}
 		l.mu.Unlock()
 	}
 }
 
-func pump(from, to net.Conn) {
+func pump(from, to net.Conn, mute func() bool) {
 	b := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(b)
-		if err == nil {
+		if err == nil && !mute() {
 			_, err = to.Write(b[:n])
 		}
 		if err != nil {
@@ -213,6 +218,9 @@ func (l *line) cut() {
 	}
 	l.conns = nil
 }
+
+// swallow makes the connections there are mute, from both ends; they stay open.
+func (l *line) swallow() { l.muted.Add(1) }
 
 func (l *line) mend() {
 	l.mu.Lock()

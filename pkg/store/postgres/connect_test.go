@@ -1,0 +1,85 @@
+package postgres
+
+import (
+	"errors"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"postern/pkg/store"
+)
+
+// TestStandbyIsNotKept has the address lead to a server that takes no writes, for a while, as in a failover: the
+// connections made meanwhile must not outlive it.
+func TestStandbyIsNotKept(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	way := newLine(t, f.url)
+	s := f.open(func(o *Options) { o.URL = way.url })
+	a := f.on(s)
+	cfg, err := pgx.ParseConfig(f.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := pgx.Identifier{cfg.Database}.Sanitize()
+	f.exec(`alter database ` + name + ` set default_transaction_read_only = on`)
+	way.cut()
+	way.mend()
+	f.await("the standby to be refused", func() bool {
+		_, err := a.Create(t.Context(), "new")
+		return errors.Is(err, store.ErrUnavailable)
+	})
+	f.exec(`alter database ` + name + ` reset default_transaction_read_only`)
+	for i := range 20 {
+		if _, err := a.Create(t.Context(), "new"+string(rune('a'+i))); err != nil {
+			t.Fatalf("%d after the primary is back: %v", i, err)
+		}
+	}
+}
+
+// TestSilentConnections has the way to the server swallow what is sent on the connections there are, as a router does
+// that has lost its table. New ones work.
+func TestSilentConnections(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	way := newLine(t, f.url)
+	defer way.cut()
+	a := f.on(f.open(func(o *Options) { o.URL = way.url }))
+	f.mail(plain("one", 10))
+	f.openInbox(a)
+	way.swallow()
+	f.await("the connections to be old enough to be doubted", func() bool {
+		stat := a.s.pool.Stat()
+		return stat.IdleConns() == stat.TotalConns()
+	})
+	<-time.After(1500 * time.Millisecond) // pgxpool asks those that were idle for a second
+	start := time.Now()
+	snap := f.openInbox(a)
+	if took := time.Since(start); snap.Len() != 1 || took > 10*time.Second {
+		t.Errorf("%d messages after %v", snap.Len(), took)
+	}
+}
+
+// TestSilentHost: a host that does not answer is given up for the next one of the URL, in time.
+func TestSilentHost(t *testing.T) {
+	t.Parallel()
+	mute, err := net.Listen("tcp", "127.0.0.1:0") // accepts, and never says a word
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mute.Close()
+	f := newFixture(t)
+	way := newLine(t, f.url)
+	start := time.Now()
+	s := f.open(func(o *Options) { o.URL = strings.Replace(way.url, "@", "@"+mute.Addr().String()+",", 1) })
+	if took := time.Since(start); took > 30*time.Second {
+		t.Errorf("Open took %v", took)
+	}
+	f.mail(plain("one", 10))
+	if f.openInbox(f.on(s)).Len() != 1 {
+		t.Error("cannot read")
+	}
+}
