@@ -365,7 +365,7 @@ func TestLockedMailboxHoldsUpNobodyElse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer tx.Rollback(ctx) //nolint:errcheck // it is over by then
+	defer tx.Rollback(ctx) // it is over by then, unless the test has failed
 	if _, err := accounts[0].lock(ctx, tx, boxes[:1]); err != nil {
 		t.Fatal(err)
 	}
