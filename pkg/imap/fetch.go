@@ -139,7 +139,8 @@ func (c *conn) fetch(ctx context.Context, r fetchRequest) error {
 	}
 	f := &fetching{
 		c: c, r: r,
-		w: fetchWriter{Encoder: c.enc, flags: newFlagTexts(c.sel.snap.Keywords(), c.sel.recent)},
+		w:       fetchWriter{Encoder: c.enc, flags: newFlagTexts(c.sel.snap.Keywords(), c.sel.recent)},
+		windows: windows{place: &c.sel.place},
 	}
 	if present(c.sel.snap, uids) < size(uids) && !r.byUID {
 		f.refuse(refusal{code: "EXPUNGEISSUED", text: "Some of the messages no longer exist."})
@@ -213,7 +214,7 @@ func (f *fetching) changed(uids imap.UIDSet) imap.UIDSet {
 
 // messages answers with what must be read. A message that cannot be read is passed over, logged, and makes the reply a NO.
 func (f *fetching) messages(ctx context.Context, uids imap.UIDSet) error {
-	for m, err := range f.c.account.Messages(ctx, f.c.sel.snap, uids, f.r.needs()) {
+	for m, err := range f.c.account.Messages(ctx, f.c.sel.snap, uids, f.r.needs()|store.Passing) {
 		if m == nil {
 			return fmt.Errorf("fetch: %w", err)
 		}

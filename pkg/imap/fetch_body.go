@@ -74,6 +74,7 @@ func (s *source) Read(p []byte) (int, error) {
 type windows struct {
 	buf   []byte
 	taken int
+	place *place // where the last fragment of BINARY ended, for the next command; may be nil
 }
 
 const (
@@ -168,74 +169,6 @@ func fragment(r *io.SectionReader, p *imap.SectionPartial) *io.SectionReader {
 	}
 	from := min(p.Offset, r.Size())
 	return io.NewSectionReader(r, from, min(p.Size, r.Size()-from))
-}
-
-// binaryItem is BINARY[…] and BINARY.SIZE[…]: a part with its transfer encoding undone (RFC 3516).
-type binaryItem struct {
-	label    string
-	path     []int
-	partial  *imap.SectionPartial
-	peek     bool
-	sizeOnly bool
-}
-
-func (it *binaryItem) marksSeen() bool { return !it.peek && !it.sizeOnly }
-
-func (it *binaryItem) needs() store.Fields {
-	if it.partial != nil && it.partial.Offset > 0 {
-		return store.WithPart
-	}
-	return store.WithPart | store.WithBody
-}
-
-// open decodes the part, twice if it is long: a literal's size comes before its octets, and only decoding tells it.
-func (it *binaryItem) open(m *store.Message, w *windows) (content, error) {
-	x, err := it.decode(m, w)
-	switch {
-	case errors.Is(err, message.ErrNoSection):
-		return content{label: it.label, missing: !it.sizeOnly, number: it.sizeOnly}, nil
-	case err != nil:
-		return content{}, fmt.Errorf("decode %s: %w", it.label, err)
-	}
-	return x, nil
-}
-
-func (it *binaryItem) decode(m *store.Message, w *windows) (content, error) {
-	r, err := it.reader(m)
-	if err != nil {
-		return content{}, err
-	}
-	head := w.take(windowSize)
-	n, err := io.ReadFull(r, head)
-	switch {
-	case len(head) > 0 && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)):
-		head = head[:n]
-		binary := bytes.IndexByte(head, 0) >= 0
-		return content{label: it.label, r: bytes.NewReader(head), size: int64(n), binary: binary, number: it.sizeOnly}, nil
-	case err != nil:
-		return content{}, err
-	}
-	rest, err := io.Copy(io.Discard, r)
-	if err != nil {
-		return content{}, err
-	}
-	size := int64(n) + rest
-	if it.sizeOnly {
-		return content{label: it.label, size: size, number: true}, nil
-	}
-	r, err = it.reader(m)
-	return content{label: it.label, r: &source{Reader: r}, size: size, binary: true}, err
-}
-
-func (it *binaryItem) reader(m *store.Message) (io.Reader, error) {
-	r, err := m.Part.Decoded(m.Body, it.path)
-	if err != nil || it.partial == nil {
-		return r, err
-	}
-	if _, err := io.CopyN(io.Discard, r, it.partial.Offset); err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
-	}
-	return io.LimitReader(r, it.partial.Size), nil
 }
 
 func parseBody(d *wire.Decoder) item {
@@ -355,34 +288,4 @@ func origin(p *imap.SectionPartial) string {
 		return ""
 	}
 	return "<" + strconv.FormatInt(p.Offset, 10) + ">"
-}
-
-func parseBinary(d *wire.Decoder) item { return parseBinarySection(d, binaryItem{label: "BINARY"}) }
-
-func parseBinaryPeek(d *wire.Decoder) item {
-	return parseBinarySection(d, binaryItem{label: "BINARY", peek: true})
-}
-
-func parseBinarySize(d *wire.Decoder) item {
-	return parseBinarySection(d, binaryItem{label: "BINARY.SIZE", sizeOnly: true})
-}
-
-// parseBinarySection reads "[" section-part "]" and, save for BINARY.SIZE, the fragment (RFC 3516 §7).
-func parseBinarySection(d *wire.Decoder, it binaryItem) item {
-	d.Expect('[')
-	spec := ""
-	if d.Peek() != ']' {
-		spec = d.Keyword()
-	}
-	path, rest := parsePath(spec)
-	if rest != "" || strings.HasSuffix(spec, ".") {
-		d.Fail("a part number")
-	}
-	it.path = path
-	d.Expect(']')
-	if !it.sizeOnly {
-		it.partial = parsePartial(d)
-	}
-	it.label += "[" + spec + "]" + origin(it.partial)
-	return &it
 }

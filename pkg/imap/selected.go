@@ -21,6 +21,7 @@ type selected struct {
 	checked  time.Time   // when the store was last asked for changes
 	told     uint32      // RECENT, as last reported
 	keywords []imap.Flag // those the client knows of
+	place    place       // in the content of a part that is fetched in fragments
 }
 
 // resolve turns what a client wrote into the UIDs of messages it knows. UIDs it does not know are dropped; a message number
