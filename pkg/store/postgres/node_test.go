@@ -76,3 +76,48 @@ func TestNodes(t *testing.T) {
 		t.Errorf("node asked for: %d", five.ids.node)
 	}
 }
+
+// TestNodeTakenOver: a process that was out of touch, and finds its number taken, goes on with another.
+func TestNodeTakenOver(t *testing.T) {
+	t.Parallel()
+	ctx, url := context.Background(), pgtest.New(t)
+	one := reopen(t, url)
+	if _, err := one.pool.Exec(ctx, "update nodes set instance = instance + 1, seen_at = now() + interval '1 hour' where node_id = 1"); err != nil {
+		t.Fatal(err)
+	}
+	last := one.ids.next()
+	if err := one.showAlive(ctx, 42); err != nil {
+		t.Fatal(err)
+	}
+	if id := one.ids.next(); one.ids.number() != 2 || id <= last || id>>12&0x3ff != 2 {
+		t.Errorf("id %d after %d, node %d", id, last, one.ids.number())
+	}
+	if err := one.showAlive(ctx, 42); err != nil || one.ids.number() != 2 {
+		t.Errorf("then node %d, %v", one.ids.number(), err)
+	}
+}
+
+// TestIDsOfTheDead: a process that follows one that was killed makes later ids, though the clock was set back and the
+// last one's were ahead of it.
+func TestIDsOfTheDead(t *testing.T) {
+	t.Parallel()
+	ctx, url := context.Background(), pgtest.New(t)
+	fixed := func(o *Options) { o.Node = 9 }
+	dead := reopen(t, url, fixed)
+	dead.ids.move(9, time.Now().Add(time.Hour).UnixMilli()) // a clock that was fast
+	var instance int64
+	if err := dead.pool.QueryRow(ctx, "select instance from nodes").Scan(&instance); err != nil {
+		t.Fatal(err)
+	}
+	if err := dead.showAlive(ctx, instance); err != nil {
+		t.Fatal(err)
+	}
+	dead.ids.move(9, dead.ids.newest().Add(nodeBeat).UnixMilli()) // what it did after its last beat
+	last := dead.ids.next()
+	if id := reopen(t, url, fixed).ids.next(); id <= last {
+		t.Errorf("id %d after %d", id, last)
+	}
+	if err := dead.showAlive(ctx, instance); err == nil {
+		t.Error("nobody notices that two processes have one number")
+	}
+}

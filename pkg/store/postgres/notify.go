@@ -159,7 +159,7 @@ func (s *Store) sendNotes(ctx context.Context) {
 }
 
 func (s *Store) sendNote(ctx context.Context) error {
-	notes, since := s.notify.take(s.ids.node)
+	notes, since := s.notify.take(s.ids.number())
 	if len(notes) == 0 {
 		return nil
 	}
@@ -244,7 +244,7 @@ func (s *Store) hear(ctx context.Context, conn *pgx.Conn) error {
 func (s *Store) heard(n *pgconn.Notification) {
 	node, boxes, all, ok := decodeNote(n.Payload)
 	switch {
-	case !ok || node == s.ids.node:
+	case !ok || node == s.ids.number():
 	case all:
 		s.hub.WakeAll()
 	default:
