@@ -10,7 +10,9 @@ import (
 )
 
 // accountTables are the tables that hold an account's rows, in the order in which they are emptied, and how many rows go
-// in one transaction. The mailboxes go first: from then on nothing can be delivered.
+// in one transaction. The mailboxes go first: from then on nothing can be delivered. The bodies go last: one that is
+// being stored for a delivery comes together with its row in blob_gc, so either both are found here or the sweeper finds
+// them.
 var accountTables = []struct {
 	name  string
 	batch int
@@ -27,20 +29,23 @@ var accountTables = []struct {
 	{"pop3_lease", 1},
 	{"expunged", 10},
 	{"blob_refs", 10000},
-	{"bodies", 500},
 	{"blob_gc", 1000},
+	{"bodies", 500},
 }
 
 // A table's name cannot be an argument. It is one of accountTables.
 func sqlEmpty(table string) string {
 	return fmt.Sprintf(`
-delete from %[1]s
-where account_id = $1 and ctid = any(array(
-  select ctid
-  from %[1]s
-  where account_id = $1
-  limit $2
-))`, table)
+with d as (
+  delete from %[1]s
+  where account_id = $1 and ctid = any(array(
+    select ctid
+    from %[1]s
+    where account_id = $1
+    limit $2
+  ))
+)
+select exists (select from %[1]s where account_id = $1)`, table)
 }
 
 const (
@@ -94,12 +99,18 @@ func (s *Store) beginDelete(ctx context.Context, id store.AccountID) error {
 	})
 }
 
+// empty asks until there was nothing left to begin with: a row that another transaction has just changed is not at the
+// place where it was found, and so stays for the next time.
 func (s *Store) empty(ctx context.Context, id store.AccountID, table string, batch int) error {
 	sql := sqlEmpty(table)
-	for {
-		tag, err := s.pool.Exec(ctx, sql, id, batch)
-		if err != nil || tag.RowsAffected() == 0 {
+	for more := true; more; {
+		err := s.pool.QueryRow(ctx, sql, id, batch).Scan(&more)
+		if isConflict(err) {
+			err = s.pool.QueryRow(ctx, sql, id, batch).Scan(&more)
+		}
+		if err != nil {
 			return err
 		}
 	}
+	return nil
 }

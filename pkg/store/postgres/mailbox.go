@@ -364,7 +364,8 @@ const (
 insert into subscriptions (account_id, name)
 select account_id, $2
 from accounts
-where account_id = $1
+where account_id = $1 and state < 2
+for share
 on conflict do nothing`
 
 	sqlUnsubscribe = `
