@@ -23,16 +23,14 @@ import (
 )
 
 func accountCommand() *cobra.Command {
-	cmd := &cobra.Command{
+	return group(&cobra.Command{
 		Use:   "account",
 		Short: "Add, list, show, change and delete accounts",
 		Long:  "Add, list, show, change and delete accounts. This works while the server runs and while it does not.",
-	}
-	cmd.AddCommand(accountAdd(), accountList(), accountShow(), accountPasswd(),
+	}, accountAdd(), accountList(), accountShow(), accountPasswd(),
 		accountState("disable", "Refuse logins to an account; mail still arrives", true),
 		accountState("enable", "Allow logins to a disabled account again", false),
 		accountDelete())
-	return cmd
 }
 
 func accountAdd() *cobra.Command {
@@ -42,7 +40,7 @@ func accountAdd() *cobra.Command {
 		Use:     "add ADDRESS",
 		Short:   "Add an account with its standard folders",
 		Example: "  postern account add anna@example.org --quota 2GB\n  pwgen 20 1 | postern account add bot@example.org --password-stdin",
-		Args:    cobra.ExactArgs(1),
+		Args:    takes(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			limit, err := parseQuota(quota)
 			if err != nil {
@@ -81,7 +79,7 @@ func accountPasswd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "passwd ADDRESS",
 		Short: "Set an account's password",
-		Args:  cobra.ExactArgs(1),
+		Args:  takes(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			secret, err := readSecret(cmd, fromStdin)
 			if err != nil {
@@ -103,7 +101,7 @@ func accountState(name, short string, disabled bool) *cobra.Command {
 	return &cobra.Command{
 		Use:   name + " ADDRESS",
 		Short: short,
-		Args:  cobra.ExactArgs(1),
+		Args:  takes(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return withAccount(cmd, args[0], func(ctx context.Context, st *postgres.Store, a postgres.AccountInfo) error {
 				if err := st.SetDisabled(ctx, a.ID, disabled); err != nil {
@@ -120,7 +118,7 @@ func accountDelete() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "delete ADDRESS",
 		Short: "Delete an account and all of its mail, for good",
-		Args:  cobra.ExactArgs(1),
+		Args:  takes(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return withAccount(cmd, args[0], func(ctx context.Context, st *postgres.Store, a postgres.AccountInfo) error {
 				if !yes {
@@ -183,7 +181,7 @@ func accountList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the accounts",
-		Args:  cobra.NoArgs,
+		Args:  takes(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withBackend(cmd, func(ctx context.Context, b *gateway.Backend) error {
 				all, err := b.Store.ListAccounts(ctx)
@@ -206,10 +204,18 @@ func accountList() *cobra.Command {
 }
 
 func printAccounts(out io.Writer, all []postgres.AccountInfo) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "ADDRESS\tSTATE\tMESSAGES\tUSED\tQUOTA")
+	rows := []string{"ADDRESS\tSTATE\tMESSAGES\tUSED\tQUOTA"}
 	for _, a := range all {
-		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\n", a.Address, stateOf(a), a.Messages, humanize.Bytes(uint64(a.Used)), quotaText(a.Quota))
+		rows = append(rows, fmt.Sprintf("%s\t%s\t%d\t%s\t%s", a.Address, stateOf(a), a.Messages, humanize.Bytes(uint64(a.Used)), quotaText(a.Quota)))
+	}
+	return printTable(out, rows)
+}
+
+// printTable writes rows whose columns tabs divide.
+func printTable(out io.Writer, rows []string) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	if _, err := fmt.Fprintln(w, strings.Join(rows, "\n")); err != nil {
+		return err
 	}
 	return w.Flush()
 }
@@ -226,7 +232,7 @@ func accountShow() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show ADDRESS",
 		Short: "Show one account",
-		Args:  cobra.ExactArgs(1),
+		Args:  takes(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return withAccount(cmd, args[0], func(_ context.Context, _ *postgres.Store, a postgres.AccountInfo) error {
 				if asObject {
@@ -307,9 +313,9 @@ func readPassword(cmd *cobra.Command, fromStdin bool) (string, error) {
 }
 
 func prompt(cmd *cobra.Command, text string) (string, error) {
-	fmt.Fprint(cmd.ErrOrStderr(), text)
+	cmd.PrintErr(text)
 	b, err := term.ReadPassword(int(os.Stdin.Fd()))
-	fmt.Fprintln(cmd.ErrOrStderr())
+	cmd.PrintErrln()
 	return string(b), err
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -15,14 +14,12 @@ import (
 )
 
 func aliasCommand() *cobra.Command {
-	cmd := &cobra.Command{
+	return group(&cobra.Command{
 		Use:   "alias",
 		Short: "Add, list and delete other addresses of accounts",
 		Long: `Add, list and delete other addresses of accounts. "@example.org" is the catch-all: it takes mail for every address of
 the domain that has no account and no alias of its own.`,
-	}
-	cmd.AddCommand(aliasAdd(), aliasList(), aliasDelete())
-	return cmd
+	}, aliasAdd(), aliasList(), aliasDelete())
 }
 
 func aliasAdd() *cobra.Command {
@@ -30,7 +27,7 @@ func aliasAdd() *cobra.Command {
 		Use:     "add ADDRESS TARGET...",
 		Short:   "Let mail for an address go to one or several accounts",
 		Example: "  postern alias add sales@example.org anna@example.org bert@example.org\n  postern alias add @example.org anna@example.org",
-		Args:    cobra.MinimumNArgs(2),
+		Args:    takes(cobra.MinimumNArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return withBackend(cmd, func(ctx context.Context, b *gateway.Backend) error {
 				err := b.Store.AddAlias(ctx, args[0], args[1:]...)
@@ -59,7 +56,7 @@ func aliasList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the aliases",
-		Args:  cobra.NoArgs,
+		Args:  takes(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withBackend(cmd, func(ctx context.Context, b *gateway.Backend) error {
 				all, err := b.Store.ListAliases(ctx)
@@ -73,12 +70,11 @@ func aliasList() *cobra.Command {
 					}
 					return printJSON(cmd, list)
 				}
-				w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-				fmt.Fprintln(w, "ADDRESS\tTARGETS")
+				rows := []string{"ADDRESS\tTARGETS"}
 				for _, a := range all {
-					fmt.Fprintf(w, "%s\t%s\n", a.Address, strings.Join(a.Targets, ", "))
+					rows = append(rows, a.Address+"\t"+strings.Join(a.Targets, ", "))
 				}
-				return w.Flush()
+				return printTable(cmd.OutOrStdout(), rows)
 			})
 		},
 	}
@@ -90,7 +86,7 @@ func aliasDelete() *cobra.Command {
 	return &cobra.Command{
 		Use:   "delete ADDRESS [TARGET...]",
 		Short: "Delete an alias, or only some of its targets",
-		Args:  cobra.MinimumNArgs(1),
+		Args:  takes(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return withBackend(cmd, func(ctx context.Context, b *gateway.Backend) error {
 				err := b.Store.DeleteAlias(ctx, args[0], args[1:]...)

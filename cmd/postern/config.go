@@ -9,9 +9,7 @@ import (
 )
 
 func configCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "config", Short: "Show or check the settings"}
-	cmd.AddCommand(configShow(), configCheck())
-	return cmd
+	return group(&cobra.Command{Use: "config", Short: "Show or check the settings"}, configShow(), configCheck())
 }
 
 func configShow() *cobra.Command {
@@ -19,7 +17,7 @@ func configShow() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show",
 		Short: "Print every setting, its value and where it came from",
-		Args:  cobra.NoArgs,
+		Args:  takes(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := settings(cmd)
 			if c == nil {
@@ -40,7 +38,7 @@ func configCheck() *cobra.Command {
 	return &cobra.Command{
 		Use:   "check",
 		Short: "Say everything that is wrong with the settings; exit status 1 if anything is",
-		Args:  cobra.NoArgs,
+		Args:  takes(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if _, err := config.Load(source(cmd)); err != nil {
 				return err

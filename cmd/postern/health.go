@@ -17,7 +17,7 @@ func healthCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "health",
 		Short: "Ask a running server whether it is ready; exit status 1 if not",
-		Args:  cobra.NoArgs,
+		Args:  takes(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := settings(cmd)
 			if err != nil {

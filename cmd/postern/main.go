@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -21,13 +22,36 @@ var version = "unknown"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := root().ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "postern:", err)
-		stop()
-		os.Exit(1)
-	}
+	context.AfterFunc(ctx, stop) // who asks a second time does not want to wait for sessions to end
+	os.Exit(run(ctx, root()))
 }
+
+// run executes the command and returns its exit status.
+func run(ctx context.Context, cmd *cobra.Command) int {
+	if err := cmd.ExecuteContext(ctx); err != nil {
+		cmd.PrintErrln("postern:", err)
+		return 1
+	}
+	return 0
+}
+
+// usage is cobra's, but for the settings, which are flags of all commands: they are listed once, by "postern --help".
+const usage = `Usage:
+  {{if .HasAvailableSubCommands}}{{.CommandPath}} COMMAND{{else}}{{.UseLine}}{{end}}{{if .HasExample}}
+
+Examples:
+{{.Example}}{{end}}{{if .HasAvailableSubCommands}}
+
+Commands:{{range .Commands}}{{if .IsAvailableCommand}}
+  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}{{end}}{{if .HasAvailableLocalFlags}}
+
+Flags:
+{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}{{if .HasAvailableInheritedFlags}}
+
+Each setting is a flag too, --config and --data-dir among them: "postern --help" lists them.{{end}}{{if .HasAvailableSubCommands}}
+
+"{{.CommandPath}} COMMAND --help" tells more about a command.{{end}}
+`
 
 func root() *cobra.Command {
 	cmd := &cobra.Command{
@@ -42,14 +66,47 @@ Without a configured database it runs a private PostgreSQL in its data folder:
 
 Settings come from --config FILE (TOML), then the environment (POSTERN_IMAP_LISTEN for imap.listen), then flags; the last
 wins. "postern config show" prints them all.`,
+		Version:       version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
+	cmd.SetUsageTemplate(usage)
+	cmd.SetVersionTemplate("postern {{.Version}}\n")
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w; \"%s --help\" lists the flags", err, cmd.CommandPath())
+	})
 	cmd.PersistentFlags().String("config", "", "TOML file with settings (default: the one POSTERN_CONFIG names, or none)")
 	config.AddFlags(cmd.PersistentFlags())
-	cmd.AddCommand(serveCommand(), migrateCommand(), accountCommand(), aliasCommand(), configCommand(), healthCommand(),
+	return group(cmd, serveCommand(), migrateCommand(), accountCommand(), aliasCommand(), configCommand(), healthCommand(),
 		demoCommand(), versionCommand())
+}
+
+// group makes a command of commands. By itself it tells which there are.
+func group(cmd *cobra.Command, subs ...*cobra.Command) *cobra.Command {
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		meant := ""
+		for _, name := range cmd.SuggestionsFor(args[0]) {
+			meant += fmt.Sprintf(" (did you mean %q?)", name)
+		}
+		return fmt.Errorf("there is no command \"%s %s\"%s; \"%[1]s --help\" lists those there are", cmd.CommandPath(), args[0], meant)
+	}
+	cmd.SuggestionsMinimumDistance = 2
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	cmd.AddCommand(subs...)
 	return cmd
+}
+
+// takes has a command that was given other arguments say which it takes.
+func takes(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if check(cmd, args) != nil {
+			return fmt.Errorf("wrong number of arguments; it is \"%s\"", cmd.UseLine())
+		}
+		return nil
+	}
 }
 
 func source(cmd *cobra.Command) config.Source {
@@ -89,8 +146,16 @@ func withBackend(cmd *cobra.Command, run func(ctx context.Context, b *gateway.Ba
 	o.Log = o.Log.WithOptions(zap.IncreaseLevel(zap.WarnLevel))
 	b, err := gateway.OpenForCommand(cmd.Context(), o)
 	if err != nil {
-		return err
+		return interrupted(cmd.Context(), err)
 	}
 	defer b.Close()
-	return run(cmd.Context(), b)
+	return interrupted(cmd.Context(), run(cmd.Context(), b))
+}
+
+// interrupted stands in for what went wrong because the command was told to stop.
+func interrupted(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return errors.New("interrupted")
+	}
+	return err
 }

@@ -14,7 +14,7 @@ func serveCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "serve",
 		Short: "Serve LMTP, IMAPS and POP3S until told to stop (SIGTERM or Ctrl-C)",
-		Args:  cobra.NoArgs,
+		Args:  takes(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o, err := options(cmd)
 			if err != nil {
@@ -22,7 +22,10 @@ func serveCommand() *cobra.Command {
 			}
 			o.Registry = observe.NewRegistry()
 			g, err := gateway.New(cmd.Context(), o)
-			if err != nil {
+			switch {
+			case err != nil && cmd.Context().Err() != nil:
+				return nil // told to stop before it was up
+			case err != nil:
 				return err
 			}
 			return g.Run(cmd.Context())
@@ -37,7 +40,7 @@ func demoCommand() *cobra.Command {
 		Long: `Serves on 127.0.0.1 (IMAPS 1993, POP3S 1995, LMTP 2424) with a private PostgreSQL below ./data and a self-signed
 certificate, makes the account demo@localhost with a few mails, and prints how to read them. Settings given by environment
 or flags count here too.`,
-		Args: cobra.NoArgs,
+		Args: takes(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			src := source(cmd)
 			src.Environ = func() []string { return append(gateway.DemoSettings(), os.Environ()...) }
@@ -59,13 +62,16 @@ func migrateCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "migrate",
 		Short: "Bring the database to this program's schema",
-		Args:  cobra.NoArgs,
+		Args:  takes(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o, err := options(cmd)
 			if err != nil {
 				return err
 			}
-			return gateway.Migrate(cmd.Context(), o)
+			if err := gateway.Migrate(cmd.Context(), o); err != nil {
+				return interrupted(cmd.Context(), err)
+			}
+			return say(cmd, "The database has this program's schema.\n")
 		},
 	}
 }

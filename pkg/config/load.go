@@ -224,9 +224,9 @@ func getenv(environ []string, name string) string {
 func AddFlags(fs *pflag.FlagSet) {
 	for i := range settings {
 		s := &settings[i]
-		usage, _, _ := strings.Cut(s.doc, "\n")
+		usage := s.brief()
 		if s.preset != "" {
-			usage = strings.TrimSuffix(usage, ".") + " (default " + s.preset + ")"
+			usage += " (default " + s.preset + ")"
 		}
 		fs.String(s.flag(), "", usage)
 	}

@@ -9,7 +9,7 @@ import (
 type setting struct {
 	key    string
 	preset string            // the default as one would write it; "" may be filled in by complete
-	doc    string            // sentences for the example file; the first line is the help of the flag
+	doc    string            // sentences for the example file; the first is the help of the flag
 	field  func(*Config) any // pointer to a string, []string, int, size, time.Duration or bool
 	oneOf  []string          // if set, the only values
 	secret bool
@@ -26,6 +26,12 @@ func (s *setting) variable() string {
 }
 
 func (s *setting) flag() string { return strings.NewReplacer(".", "-", "_", "-").Replace(s.key) }
+
+// brief is the first sentence of what a setting is for.
+func (s *setting) brief() string {
+	first, _, _ := strings.Cut(strings.ReplaceAll(s.doc, "\n", " ")+" ", ". ")
+	return first
+}
 
 // settings is what can be set, in the order of the example file. "Listen" addresses are lists everywhere.
 var settings = []setting{

@@ -31,7 +31,7 @@ func acquire(ctx context.Context, path string, wait time.Duration) (*fileLock, e
 			return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
 		}
 		if time.Now().After(until) {
-			return nil, errors.Join(fmt.Errorf("%w: %s is locked by process %s", ErrInUse, path, owner(f)), f.Close())
+			return nil, errors.Join(fmt.Errorf("%w: process %s holds %s; stop it, or choose another data_dir", ErrInUse, owner(f), path), f.Close())
 		}
 		if err := pause(ctx, pollEvery); err != nil {
 			return nil, errors.Join(fmt.Errorf("%w: %s: %w", ErrInUse, path, err), f.Close())

@@ -2,7 +2,9 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"time"
 
@@ -10,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"postern/pkg/embedded"
+	"postern/pkg/store"
 	"postern/pkg/store/postgres"
 )
 
@@ -41,7 +44,10 @@ func open(ctx context.Context, o Options, start starter) (*Backend, error) {
 		return nil, err
 	}
 	key, made, err := o.Config.MasterKey()
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return nil, fmt.Errorf("%w; run this as root, or as the user that \"postern serve\" runs as", err)
+	case err != nil:
 		return nil, err
 	}
 	if made {
@@ -56,7 +62,7 @@ func open(ctx context.Context, o Options, start starter) (*Backend, error) {
 	if o.Config.Database.MigrateOnStart {
 		if err := postgres.Migrate(ctx, url, o.Log.Named("migrate")); err != nil {
 			b.Close()
-			return nil, err
+			return nil, unreachable(o, err)
 		}
 	}
 	var metrics prometheus.Registerer
@@ -70,9 +76,17 @@ func open(ctx context.Context, o Options, start starter) (*Backend, error) {
 	})
 	if err != nil {
 		b.Close()
-		return nil, err
+		return nil, unreachable(o, err)
 	}
 	return b, nil
+}
+
+// unreachable says what to try when a configured database cannot be opened.
+func unreachable(o Options, err error) error {
+	if o.Config.Private() || !errors.Is(err, store.ErrUnavailable) {
+		return err
+	}
+	return fmt.Errorf("%w\nIs database.url right, and does PostgreSQL let us in? Try: psql \"$POSTERN_DATABASE_URL\"", err)
 }
 
 // makeDataDir makes the data folder for us alone; as root the private PostgreSQL's user must be able to pass through it.
@@ -83,7 +97,7 @@ func makeDataDir(o Options) error {
 		mode = 0o711
 	}
 	if err := os.MkdirAll(o.Config.DataDir, mode); err != nil {
-		return fmt.Errorf("data_dir: %w", err)
+		return fmt.Errorf("data_dir: %w; make it for the user you run this as, or name another with --data-dir", err)
 	}
 	return nil
 }
@@ -121,7 +135,7 @@ func Migrate(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	return postgres.Migrate(ctx, url, o.Log)
+	return unreachable(o, postgres.Migrate(ctx, url, o.Log))
 }
 
 // Close ends the store and then, if it is ours, the private PostgreSQL.

@@ -180,14 +180,14 @@ func (st *storm) tell(told []story, from, step int) {
 			}
 		}
 		if err := told[i].live(c, i); err != nil {
-			c.Close()
+			_ = c.Close() // it is of no more use
 			c = nil
 		}
 		// The stories last as long as the storm.
 		st.await(int64(deliveries * i / len(told)))
 	}
 	if c != nil {
-		c.Close()
+		_ = c.Close() // it is of no more use
 	}
 }
 
@@ -197,11 +197,11 @@ func (st *storm) connect() *imapclient.Client {
 		return nil
 	}
 	if err := c.Login(crashUser, password).Wait(); err != nil {
-		c.Close()
+		_ = c.Close() // it is of no more use
 		return nil
 	}
 	if _, err := c.Select("Work", nil).Wait(); err != nil {
-		c.Close()
+		_ = c.Close() // it is of no more use
 		return nil
 	}
 	return c

@@ -44,16 +44,21 @@ func DemoSettings() []string {
 
 // RunDemo serves as Run does, with an account and a few mails made at the first start, and tells out how to read them.
 func RunDemo(ctx context.Context, o Options, out io.Writer) error {
-	fmt.Fprintln(out, "Starting PostgreSQL and Postern …")
+	if _, err := fmt.Fprintln(out, "Starting PostgreSQL and Postern …"); err != nil {
+		return err
+	}
 	g, err := New(ctx, o)
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil // told to stop before it was up
+	case err != nil:
 		return err
 	}
 	d := &demo{g: g, passwordFile: filepath.Join(o.Config.DataDir, "demo-password"), out: out}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return g.Run(ctx) })
 	group.Go(func() error {
-		if err := d.prepare(ctx); err != nil {
+		if err := d.prepare(ctx); err != nil && ctx.Err() == nil {
 			return fmt.Errorf("demonstration: %w", err)
 		}
 		return nil
@@ -121,7 +126,7 @@ func (d *demo) deliver() error {
 		return err
 	}
 	c := smtp.NewClientLMTP(conn)
-	defer c.Close()
+	defer conn.Close()
 	if err := c.Hello("localhost"); err != nil {
 		return err
 	}

@@ -101,9 +101,9 @@ type planned struct {
 // plan builds the servers.
 func (g *Gateway) plan(o Options) []planned {
 	c, st := o.Config, g.backend.Store
-	who := auth.New(auth.Options{
+	who := countLogins(auth.New(auth.Options{
 		Directory: st, Log: o.Log.Named("auth"), Throttle: auth.Throttle{Trusted: c.TrustedNetworks()},
-	})
+	}), o.Registry)
 	clients := listen.Options{TLS: g.certs.TLSConfig(), Max: c.Limits.Connections, MaxPerAddr: c.Limits.ConnectionsPerAddress}
 	return []planned{
 		{"lmtp", &lmtp.Server{
@@ -163,7 +163,10 @@ func (g *Gateway) Addr(name string) net.Addr {
 // Run serves until ctx ends, then stops accepting, tells the sessions, waits for what is running, at most for the drain
 // time, and closes the store. It returns nil after an orderly stop. A Gateway runs once.
 func (g *Gateway) Run(ctx context.Context) error {
-	defer g.close()
+	defer func() {
+		g.close()
+		g.log.Info("stopped")
+	}()
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return g.certs.Run(ctx) })
 	for _, s := range g.services {

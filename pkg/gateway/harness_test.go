@@ -48,7 +48,7 @@ func runAll(m *testing.M) (code int, err error) {
 	if workDir, err = os.MkdirTemp("", "postern-e2e-"); err != nil {
 		return 1, err
 	}
-	defer os.RemoveAll(workDir)
+	defer func() { _ = os.RemoveAll(workDir) }() // a server that was killed may leave a PostgreSQL that is still ending
 	if err := os.Chmod(workDir, 0o755); err != nil {
 		return 1, err
 	}
@@ -160,6 +160,20 @@ func (s *server) output() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.log.String()
+}
+
+// await returns whether cond becomes true before long.
+func await(cond func() bool) bool {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.After(time.Minute); !cond(); {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			return false
+		}
+	}
+	return true
 }
 
 // postern runs another subcommand against the same data.

@@ -1,0 +1,57 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"postern/pkg/auth"
+	"postern/pkg/store"
+)
+
+// logins counts what an Authenticator decides.
+type logins struct {
+	auth.Authenticator
+	total *prometheus.CounterVec
+}
+
+func countLogins(a auth.Authenticator, r prometheus.Registerer) auth.Authenticator {
+	l := &logins{a, prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "postern_logins_total",
+		Help: "Logins by protocol and result: ok, refused (wrong), throttled (too many wrong ones), abandoned, error (ours).",
+	}, []string{"proto", "result"})}
+	r.MustRegister(l.total)
+	return l
+}
+
+// Login implements auth.Authenticator.
+func (l *logins) Login(ctx context.Context, p auth.Peer, user, password string) (auth.Identity, error) {
+	id, err := l.Authenticator.Login(ctx, p, user, password)
+	l.count(p, err)
+	return id, err
+}
+
+// Exchange implements auth.Authenticator.
+func (l *logins) Exchange(ctx context.Context, p auth.Peer, mech string, initial []byte,
+	ask func([]byte) ([]byte, error),
+) (auth.Identity, error) {
+	id, err := l.Authenticator.Exchange(ctx, p, mech, initial, ask)
+	l.count(p, err)
+	return id, err
+}
+
+func (l *logins) count(p auth.Peer, err error) {
+	result := "abandoned"
+	switch {
+	case err == nil:
+		result = "ok"
+	case errors.Is(err, auth.ErrThrottled):
+		result = "throttled"
+	case errors.Is(err, auth.ErrDenied):
+		result = "refused"
+	case errors.Is(err, store.ErrUnavailable):
+		result = "error"
+	}
+	l.total.WithLabelValues(p.Protocol, result).Inc()
+}
