@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,6 +23,9 @@ const (
 type leases struct {
 	mu   sync.Mutex
 	held map[store.AccountID]*held
+	// left are holders of sessions that have ended while the database could not be told: their rows may still stand, and
+	// must not keep the user out until they expire.
+	left map[store.AccountID][]int64
 }
 
 type held struct {
@@ -31,7 +35,9 @@ type held struct {
 	renewed time.Time // before the database was last asked; guarded by leases.mu
 }
 
-func newLeases() *leases { return &leases{held: make(map[store.AccountID]*held)} }
+func newLeases() *leases {
+	return &leases{held: make(map[store.AccountID]*held), left: make(map[store.AccountID][]int64)}
+}
 
 const sqlTakeLease = `
 insert into pop3_lease as l (account_id, holder, expires_at)
@@ -40,13 +46,14 @@ from accounts
 where account_id = $1
 on conflict (account_id) do update
 set holder = excluded.holder, expires_at = excluded.expires_at
-where l.expires_at <= now()`
+where l.expires_at <= now() or l.holder = any($4)`
 
 // LockMaildrop implements store.Account.
 func (a *account) LockMaildrop(ctx context.Context) (*store.Lease, error) {
 	h := &held{holder: rand.Int64(), lost: make(chan struct{}), renewed: time.Now()}
-	tag, err := a.s.pool.Exec(ctx, sqlTakeLease, a.id, h.holder, leaseExpiry)
+	tag, err := a.s.pool.Exec(ctx, sqlTakeLease, a.id, h.holder, leaseExpiry, a.s.leases.leftBy(a.id))
 	if err != nil {
+		a.s.leases.leave(a.id, h.holder) // it may have been taken all the same
 		return nil, failed("lock maildrop", err)
 	}
 	if tag.RowsAffected() == 0 {
@@ -61,6 +68,7 @@ func (l *leases) add(id store.AccountID, h *held) {
 	l.mu.Lock()
 	old := l.held[id]
 	l.held[id] = h
+	delete(l.left, id)
 	l.mu.Unlock()
 	if old != nil {
 		old.lose()
@@ -83,12 +91,30 @@ const sqlReleaseLease = `
 delete from pop3_lease
 where account_id = $1 and holder = $2`
 
-// release gives the lease back. If the database is away it ends by itself.
+// leave takes down that a row may stand for nobody.
+func (l *leases) leave(id store.AccountID, holder int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.left[id] = append(l.left[id], holder)
+}
+
+// leftBy is whose rows may be taken over.
+func (l *leases) leftBy(id store.AccountID) []int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.left[id])
+}
+
+// release gives the lease back. If the database is away this is made up for: by the next session here, or else by
+// releaseLeft.
 func (a *account) release(h *held) {
 	a.s.leases.drop(a.id, h)
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	_, err := a.s.pool.Exec(ctx, sqlReleaseLease, a.id, h.holder)
+	if err != nil {
+		a.s.leases.leave(a.id, h.holder)
+	}
 	a.s.outage.report("release maildrop", err)
 }
 
@@ -100,6 +126,7 @@ func (s *Store) keepLeases(ctx context.Context) {
 		select {
 		case <-tick.C:
 			s.outage.report("renew maildrop locks", s.renewLeases(ctx))
+			s.outage.report("release maildrop", s.releaseLeft(ctx))
 		case <-ctx.Done():
 			return
 		}
@@ -132,6 +159,53 @@ func (s *Store) renewLeases(ctx context.Context) error {
 	}
 	s.leases.settle(holders, ours, start, err)
 	return err
+}
+
+const sqlReleaseLeft = `
+delete from pop3_lease l
+using unnest($1::bigint[], $2::bigint[]) as h (account_id, holder)
+where l.account_id = h.account_id and l.holder = h.holder`
+
+// releaseLeft gives back what could not be given back in its time.
+func (s *Store) releaseLeft(ctx context.Context) error {
+	ids, holders := s.leases.listLeft()
+	if len(ids) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, leaseBeat)
+	defer cancel()
+	if _, err := s.pool.Exec(ctx, sqlReleaseLeft, ids, holders); err != nil {
+		return err
+	}
+	s.leases.forgetLeft(holders)
+	return nil
+}
+
+func (l *leases) listLeft() (ids, holders []int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for id, left := range l.left {
+		for _, holder := range left {
+			ids, holders = append(ids, int64(id)), append(holders, holder)
+		}
+	}
+	return ids, holders
+}
+
+func (l *leases) forgetLeft(holders []int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	done := make(map[int64]bool, len(holders))
+	for _, h := range holders {
+		done[h] = true
+	}
+	for id, left := range l.left {
+		if left = slices.DeleteFunc(left, func(h int64) bool { return done[h] }); len(left) == 0 {
+			delete(l.left, id)
+			continue
+		}
+		l.left[id] = left
+	}
 }
 
 func (l *leases) list() (ids, holders []int64) {

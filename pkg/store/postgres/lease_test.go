@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"errors"
 	"testing"
 
@@ -70,6 +71,52 @@ func TestLeaseRenewal(t *testing.T) {
 	}
 	if _, err := f.a.LockMaildrop(t.Context()); !errors.Is(err, store.ErrInUse) {
 		t.Errorf("and the second one lost it: %v", err)
+	}
+}
+
+// TestLeaseLeftInOutage: sessions that end while the database is away keep nobody out when it is back: not the same
+// process at all, and others no longer than until the next beat.
+func TestLeaseLeftInOutage(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	b := f.on(f.open())
+	leave := func() {
+		t.Helper()
+		if _, err := f.a.LockMaildrop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		h := f.s.leases.held[f.a.id]
+		f.s.leases.drop(f.a.id, h)
+		f.s.leases.leave(f.a.id, h.holder) // as release does when it fails
+	}
+	leave()
+	f.s.leases.leave(f.a.id, 1) // another, that failed to get in meanwhile
+	again, err := f.a.LockMaildrop(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.a.LockMaildrop(t.Context()); !errors.Is(err, store.ErrInUse) {
+		t.Errorf("a second session got %v", err)
+	}
+	again.Release()
+
+	leave()
+	if _, err := b.LockMaildrop(t.Context()); !errors.Is(err, store.ErrInUse) {
+		t.Errorf("another process got %v", err)
+	}
+	if err := f.s.releaseLeft(t.Context()); err != nil || len(f.s.leases.left) > 0 {
+		t.Fatal(err, f.s.leases.left)
+	}
+	there, err := b.LockMaildrop(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	there.Release()
+
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := f.a.LockMaildrop(gone); err == nil || len(f.s.leases.leftBy(f.a.id)) != 1 {
+		t.Error("a lease that may have been taken is not looked after")
 	}
 }
 
