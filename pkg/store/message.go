@@ -33,6 +33,10 @@ const (
 	WithPart   Fields = 1 << iota // the MIME tree
 	WithHeader                    // the header will be read
 	WithBody                      // the body will be read
+
+	// Passing says that each message is done with when the next is asked for: the memory of its octets is used again. A
+	// Body that is read later all the same reads from the store.
+	Passing
 )
 
 // Draft is a message on its way in: its octets, already spooled, and what reading them found.

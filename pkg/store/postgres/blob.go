@@ -73,8 +73,9 @@ func encodePart(dst []byte, k *blobKey, part int, col column, raw []byte) []byte
 	return k.aead.Seal(dst[:n], nonce[:], dst[n:], k.context(part, col, by, len(raw)))
 }
 
-// decodePart undoes encodePart. It may use the octets of sealed for its result.
-func decodePart(k *blobKey, part int, col column, sealed []byte) ([]byte, error) {
+// decodePart undoes encodePart. The result is in dst if there is room; if dst is nil it may be in sealed, which is
+// overwritten.
+func decodePart(dst []byte, k *blobKey, part int, col column, sealed []byte) ([]byte, error) {
 	by, size, packed, err := splitSealed(sealed)
 	if err != nil {
 		return nil, k.damaged(part, col, err)
@@ -84,7 +85,7 @@ func decodePart(k *blobKey, part int, col column, sealed []byte) ([]byte, error)
 	if err != nil {
 		return nil, k.damaged(part, col, err)
 	}
-	raw, err := k.codecs.decompress(packed, by, size)
+	raw, err := k.codecs.decompress(dst, packed, by, size)
 	if err != nil {
 		return nil, k.damaged(part, col, err)
 	}
@@ -158,7 +159,7 @@ func (k *dataKey) openDerived(context, sealed []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errDamaged, err)
 	}
-	return k.codecs.decompress(packed, by, size)
+	return k.codecs.decompress(nil, packed, by, size)
 }
 
 func (k *dataKey) derivedContext(context []byte, by codec, size int) []byte {

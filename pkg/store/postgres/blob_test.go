@@ -67,7 +67,7 @@ func TestPartRoundTrip(t *testing.T) {
 				if (name == "noise" || name == "empty") && codec(sealed[0]) != codecRaw {
 					t.Errorf("%s is kept with codec %d", name, sealed[0])
 				}
-				got, err := decodePart(k, 3, columnData, bytes.Clone(sealed))
+				got, err := decodePart(nil, k, 3, columnData, bytes.Clone(sealed))
 				if err != nil || !bytes.Equal(got, raw) {
 					t.Errorf("opened: %d octets of %d, %v", len(got), len(raw), err)
 				}
@@ -84,15 +84,15 @@ func TestPartIsBoundToItsPlace(t *testing.T) {
 	sealed := encodePart(nil, k, 0, columnData, []byte(strings.Repeat("secret ", 100)))
 	stranger := &dataKey{account: 9, secret: key.secret, codecs: key.codecs}
 	for name, open := range map[string]func(b []byte) ([]byte, error){
-		"another blob":    func(b []byte) ([]byte, error) { return decodePart(testBlobKey(t, key, 3), 0, columnData, b) },
-		"another account": func(b []byte) ([]byte, error) { return decodePart(testBlobKey(t, stranger, 2), 0, columnData, b) },
+		"another blob":    func(b []byte) ([]byte, error) { return decodePart(nil, testBlobKey(t, key, 3), 0, columnData, b) },
+		"another account": func(b []byte) ([]byte, error) { return decodePart(nil, testBlobKey(t, stranger, 2), 0, columnData, b) },
 		"another key": func(b []byte) ([]byte, error) {
-			return decodePart(testBlobKey(t, testKey(t, 1, "s2"), 2), 0, columnData, b)
+			return decodePart(nil, testBlobKey(t, testKey(t, 1, "s2"), 2), 0, columnData, b)
 		},
-		"another part":   func(b []byte) ([]byte, error) { return decodePart(k, 1, columnData, b) },
-		"another column": func(b []byte) ([]byte, error) { return decodePart(k, 0, columnHeader, b) },
-		"nothing":        func([]byte) ([]byte, error) { return decodePart(k, 0, columnData, nil) },
-		"half":           func(b []byte) ([]byte, error) { return decodePart(k, 0, columnData, b[:len(b)/2]) },
+		"another part":   func(b []byte) ([]byte, error) { return decodePart(nil, k, 1, columnData, b) },
+		"another column": func(b []byte) ([]byte, error) { return decodePart(nil, k, 0, columnHeader, b) },
+		"nothing":        func([]byte) ([]byte, error) { return decodePart(nil, k, 0, columnData, nil) },
+		"half":           func(b []byte) ([]byte, error) { return decodePart(nil, k, 0, columnData, b[:len(b)/2]) },
 	} {
 		if got, err := open(bytes.Clone(sealed)); err == nil {
 			t.Errorf("%s: opened as %q", name, got)
@@ -101,7 +101,7 @@ func TestPartIsBoundToItsPlace(t *testing.T) {
 	for i := range sealed {
 		b := bytes.Clone(sealed)
 		b[i] ^= 0x10
-		if got, err := decodePart(k, 0, columnData, b); err == nil {
+		if got, err := decodePart(nil, k, 0, columnData, b); err == nil {
 			t.Errorf("octet %d changed: opened as %q", i, got)
 		}
 	}
@@ -158,7 +158,7 @@ func FuzzDecompress(f *testing.F) {
 		if size < 0 || size > 1<<20 {
 			return
 		}
-		if raw, err := c.decompress(packed, codec(by), size); err == nil && len(raw) != size {
+		if raw, err := c.decompress(nil, packed, codec(by), size); err == nil && len(raw) != size {
 			t.Errorf("%d octets, %d announced", len(raw), size)
 		}
 	})

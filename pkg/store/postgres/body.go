@@ -55,6 +55,8 @@ func (b *body) ReadAt(p []byte, off int64) (int, error) {
 	if off < 0 {
 		return 0, errors.New("negative offset")
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	n := 0
 	for n < len(p) && off < b.row.Size {
 		piece, err := b.from(off)
@@ -71,10 +73,15 @@ func (b *body) ReadAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
-// from returns octets from off on: at least one, at most to the end of the column they are in.
-func (b *body) from(off int64) ([]byte, error) {
+// forget lets go of the octets, whose memory is used again. Another read reads them anew.
+func (b *body) forget() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.hdr, b.data = nil, nil
+}
+
+// from returns octets from off on: at least one, at most to the end of the column they are in. The caller holds mu.
+func (b *body) from(off int64) ([]byte, error) {
 	if off < b.head {
 		if b.hdr == nil {
 			if err := b.readFirst(); err != nil {
@@ -121,7 +128,7 @@ func (b *body) first(whole bool) (*loaded, error) {
 	if err != nil {
 		return nil, b.failed(err)
 	}
-	l := decodeFirst(key, &b.row, sealed)
+	l := decodeFirst(key, &b.row, sealed, nil)
 	return l, b.failed(l.err)
 }
 
@@ -161,7 +168,7 @@ func (b *body) window(part int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return openColumn(k, part, columnData, sealed, min(b.row.Size-b.head-int64(part)*window, window))
+	return openColumn(make([]byte, min(b.row.Size-b.head-int64(part)*window, window)), k, part, columnData, sealed)
 }
 
 // failed counts an error that says the message cannot be read, now or later.

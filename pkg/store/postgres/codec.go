@@ -66,20 +66,23 @@ func (c *codecs) compress(dst, raw []byte, spare int) ([]byte, codec) {
 	return append(slices.Grow(dst, len(raw)+spare), raw...), codecRaw
 }
 
-// decompress undoes compress. It never makes more than size octets.
-func (c *codecs) decompress(packed []byte, by codec, size int) ([]byte, error) {
+// decompress undoes compress. It never makes more than size octets; they are in dst if there is room, and may be packed
+// itself if dst is nil.
+func (c *codecs) decompress(dst, packed []byte, by codec, size int) ([]byte, error) {
 	var raw []byte
 	var err error
 	switch by {
 	case codecRaw:
-		raw = packed
+		if raw = packed; dst != nil {
+			raw = append(dst[:0], packed...)
+		}
 	case codecS2:
 		if n, err := s2.DecodedLen(packed); err != nil || n != size {
 			return nil, errDamaged
 		}
-		raw, err = s2.Decode(make([]byte, size), packed)
+		raw, err = s2.Decode(dst[:cap(dst)], packed)
 	case codecZstd:
-		raw, err = c.dec.DecodeAll(packed, make([]byte, 0, size))
+		raw, err = c.dec.DecodeAll(packed, slices.Grow(dst[:0], size))
 	default:
 		return nil, fmt.Errorf("codec %d: %w", by, errDamaged)
 	}

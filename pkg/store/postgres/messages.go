@@ -1,7 +1,9 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"iter"
 
@@ -40,7 +42,9 @@ func (a *account) Messages(ctx context.Context, have *store.Snapshot, uids imap.
 				return
 			}
 			next = p.start(ahead)
-			if !page.yield(ctx, p, yield) {
+			again := page.yield(ctx, p, yield)
+			page.memory.release()
+			if !again {
 				return
 			}
 		}
@@ -71,6 +75,7 @@ func (p *pager) bare(ctx context.Context, yield func(*store.Message, error) bool
 // page is some messages and what was read of them.
 type page struct {
 	places []int
+	memory *arena // of the octets; nil: each has its own
 	read   map[store.MessageID]*loaded
 	err    error // of the query: ends everything
 }
@@ -83,7 +88,7 @@ func (p *pager) start(ctx context.Context) <-chan *page {
 	}
 	done := make(chan *page, 1) // nobody need receive
 	go func() {
-		pg.read, pg.err = p.load(ctx, pg.places)
+		pg.err = p.load(ctx, pg)
 		done <- pg
 	}()
 	return done
@@ -128,58 +133,66 @@ func (p *pager) octets(i int) int {
 // needed: a client that reads a large message in pieces must not pay for all of it with each.
 func large(r *store.Row) bool { return r.Size-headerColumn(int64(r.Header)) > window }
 
+// Each body is looked up by its whole key. Asked for "any of" them, the planner may walk all of the account's bodies: it
+// knows nothing of accounts that are new, and guesses that they have few.
 const sqlParts = `
-select blob_id,
-  case when $3 then hdr end,
-  case when $4 then tree end,
-  case when blob_id = any($5) then data end
-from bodies
-where account_id = $1 and blob_id = any($2) and part = 0`
+select b.*
+from unnest($2::bigint[], $5::boolean[]) w(blob_id, whole)
+cross join lateral (
+  select blob_id, case when $3 then hdr end, case when $4 then tree end, case when w.whole then data end
+  from bodies
+  where account_id = $1 and blob_id = w.blob_id and part = 0
+  limit 1
+) b`
 
-// load reads a page. Errors of single messages are in what it returns.
-func (p *pager) load(ctx context.Context, places []int) (map[store.MessageID]*loaded, error) {
+// load reads a page. Errors of single messages are in what it has read.
+func (p *pager) load(ctx context.Context, pg *page) error {
 	key, err := p.a.s.key(ctx, p.a.id)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	rows := make(map[store.MessageID]store.Row, len(places))
-	all, whole := make([]int64, 0, len(places)), make([]int64, 0, len(places))
-	for _, i := range places {
+	rows := make(map[store.MessageID]store.Row, len(pg.places))
+	all, whole := make([]int64, 0, len(pg.places)), make([]bool, 0, len(pg.places))
+	octets := 0
+	for _, i := range pg.places {
+		octets += p.octets(i)
 		row := p.have.Row(i)
 		if _, ok := rows[row.ID]; ok {
 			continue // a copy
 		}
 		rows[row.ID] = row
 		all = append(all, int64(row.ID))
-		if p.want&store.WithBody != 0 && !large(&row) {
-			whole = append(whole, int64(row.ID))
-		}
+		whole = append(whole, p.want&store.WithBody != 0 && !large(&row))
 	}
-	return p.query(ctx, key, rows, []any{
+	if p.want&store.Passing != 0 {
+		pg.memory = p.a.s.arena(octets)
+	}
+	return p.query(ctx, pg, key, rows, []any{
 		p.a.id, all, p.want&(store.WithHeader|store.WithBody) != 0, p.want&store.WithPart != 0, whole,
 	})
 }
 
-func (p *pager) query(ctx context.Context, key *dataKey, rows map[store.MessageID]store.Row, args []any) (map[store.MessageID]*loaded, error) {
+// query decodes rows where the driver has them: a copy of each would cost as much as opening its seal.
+func (p *pager) query(ctx context.Context, pg *page, key *dataKey, rows map[store.MessageID]store.Row, args []any) error {
 	found, err := p.a.s.pool.Query(ctx, sqlParts, args...)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer found.Close()
-	read := make(map[store.MessageID]*loaded, len(rows))
+	pg.read = make(map[store.MessageID]*loaded, len(rows))
 	for found.Next() {
-		var id store.MessageID
-		var hdr, tree, data []byte
-		if err := found.Scan(&id, &hdr, &tree, &data); err != nil {
-			return nil, err
+		raw := found.RawValues()
+		if len(raw) != 4 || len(raw[0]) != 8 {
+			return errColumns
 		}
+		id := store.MessageID(binary.BigEndian.Uint64(raw[0]))
 		row := rows[id]
-		read[id] = decodeFirst(key, &row, sealedPart{hdr, tree, data})
+		pg.read[id] = decodeFirst(key, &row, sealedPart{raw[1], raw[2], raw[3]}, pg.memory)
 	}
-	return read, found.Err()
+	return found.Err()
 }
 
-// sealedPart is what part 0 of a body holds, as stored; nil is what was not asked for.
+// sealedPart is what part 0 of a body holds, as stored; nil is what was not asked for. Decoding overwrites it.
 type sealedPart struct{ hdr, tree, data []byte }
 
 // loaded is what part 0 of a body holds.
@@ -189,7 +202,8 @@ type loaded struct {
 	err       error
 }
 
-func decodeFirst(key *dataKey, row *store.Row, sealed sealedPart) *loaded {
+// decodeFirst puts the octets into memory.
+func decodeFirst(key *dataKey, row *store.Row, sealed sealedPart, memory *arena) *loaded {
 	k, err := key.forBlob(row.ID)
 	if err != nil {
 		return &loaded{err: err}
@@ -197,10 +211,10 @@ func decodeFirst(key *dataKey, row *store.Row, sealed sealedPart) *loaded {
 	l := new(loaded)
 	h := headerColumn(int64(row.Header))
 	if sealed.hdr != nil {
-		l.hdr, l.err = openColumn(k, 0, columnHeader, sealed.hdr, h)
+		l.hdr, l.err = openColumn(memory.take(h), k, 0, columnHeader, sealed.hdr)
 	}
 	if sealed.data != nil && l.err == nil {
-		l.data, l.err = openColumn(k, 0, columnData, sealed.data, min(row.Size-h, window))
+		l.data, l.err = openColumn(memory.take(min(row.Size-h, window)), k, 0, columnData, sealed.data)
 	}
 	if sealed.tree != nil && l.err == nil {
 		l.tree, l.err = openTree(k, sealed.tree)
@@ -208,23 +222,17 @@ func decodeFirst(key *dataKey, row *store.Row, sealed sealedPart) *loaded {
 	return l
 }
 
-// openColumn decodes a column that must have want octets.
-func openColumn(k *blobKey, part int, col column, sealed []byte, want int64) ([]byte, error) {
-	raw, err := decodePart(k, part, col, sealed)
-	if err == nil && int64(len(raw)) != want {
-		err = k.damaged(part, col, fmt.Errorf("%w: %d octets instead of %d", errDamaged, len(raw), want))
+// openColumn decodes a column, which must have as many octets as dst.
+func openColumn(dst []byte, k *blobKey, part int, col column, sealed []byte) ([]byte, error) {
+	raw, err := decodePart(dst[:0], k, part, col, sealed)
+	if err == nil && len(raw) != len(dst) {
+		err = k.damaged(part, col, fmt.Errorf("%w: %d octets instead of %d", errDamaged, len(raw), len(dst)))
 	}
-	if err != nil {
-		return nil, err
-	}
-	if raw == nil {
-		raw = []byte{} // read, and empty
-	}
-	return raw, nil
+	return raw, err
 }
 
 func openTree(k *blobKey, sealed []byte) (*message.Part, error) {
-	raw, err := decodePart(k, 0, columnTree, sealed)
+	raw, err := decodePart(nil, k, 0, columnTree, bytes.Clone(sealed)) // the tree may keep what it is made of
 	if err != nil {
 		return nil, err
 	}
@@ -248,8 +256,13 @@ func (pg *page) yield(ctx context.Context, p *pager, yield func(*store.Message, 
 			p.a.s.metrics.bodyErrors.Inc()
 			err = failed(fmt.Sprintf("read UID %d", row.UID), err)
 		}
-		m.Body = newBody(ctx, p.a, row, l)
-		if !yield(m, err) {
+		body := newBody(ctx, p.a, row, l)
+		m.Body = body
+		again := yield(m, err)
+		if pg.memory != nil {
+			body.forget()
+		}
+		if !again {
 			return false
 		}
 	}

@@ -52,6 +52,7 @@ func TestMessagesRead(t *testing.T) {
 	snap := f.openInbox(f.a)
 	for _, want := range []store.Fields{
 		0, store.WithPart, store.WithHeader, store.WithBody, store.WithPart | store.WithHeader | store.WithBody,
+		store.Passing, store.WithBody | store.Passing, store.WithPart | store.WithHeader | store.WithBody | store.Passing,
 	} {
 		n := 0
 		for m, err := range f.a.Messages(t.Context(), snap, allUIDs, want) {

@@ -24,7 +24,7 @@ func (a *account) Search(ctx context.Context, have *store.Snapshot, c *store.Cri
 	if len(open) == 0 {
 		return found, nil
 	}
-	for msg, err := range a.Messages(ctx, have, store.UIDSetOf(open), c.Needs()) {
+	for msg, err := range a.Messages(ctx, have, store.UIDSetOf(open), c.Needs()|store.Passing) {
 		ok := false
 		if err == nil {
 			ok, err = m.Match(ctx, msg)

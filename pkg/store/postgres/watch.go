@@ -19,6 +19,7 @@ type reading struct {
 	there   *lru[store.AccountID, time.Time] // accounts known to exist, until when
 	packs   chan packJob
 	windows *lru[windowKey, []byte]
+	arenas  sync.Pool // of *arena
 	recent  *recents
 	live    *live
 	notify  *notifier
