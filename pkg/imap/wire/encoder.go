@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bufio"
+	"bytes"
 	"io"
 	"strconv"
 	"strings"
@@ -175,6 +176,10 @@ const window = 64 << 10
 var windows = sync.Pool{New: func() any { return new([window]byte) }}
 
 func (e *Encoder) copy(size int64, r io.Reader) *Encoder {
+	if b, ok := r.(*bytes.Reader); ok && int64(b.Len()) == size && e.err == nil {
+		_, e.err = b.WriteTo(e.w) // they are in memory already
+		return e
+	}
 	p := windows.Get().(*[window]byte)
 	defer windows.Put(p)
 	for e.err == nil && size > 0 {
