@@ -76,9 +76,21 @@ func open(ctx context.Context, o Options, start starter) (*Backend, error) {
 	})
 	if err != nil {
 		b.Close()
+		if errors.Is(err, postgres.ErrMasterKey) {
+			return nil, wrongKey(err, o.Config.Crypt.MasterKeyFile, made)
+		}
 		return nil, unreachable(o, err)
 	}
 	return b, nil
+}
+
+// wrongKey says what to do about a key that the database refuses. One that was just made has sealed nothing and goes: it
+// would be taken for the right one.
+func wrongKey(err error, file string, made bool) error {
+	if made {
+		return errors.Join(fmt.Errorf("%w; there was none in %s: restore it from its backup", err, file), os.Remove(file))
+	}
+	return fmt.Errorf("%w; restore %s from its backup", err, file)
 }
 
 // unreachable says what to try when a configured database cannot be opened.

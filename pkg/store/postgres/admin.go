@@ -54,6 +54,9 @@ func (s *Store) CreateAccount(ctx context.Context, address, secretPHC string, qu
 		if err := claimAddress(ctx, tx, address); err != nil {
 			return err
 		}
+		if err := s.keys.checkSome(ctx, tx); err != nil {
+			return err // another process with another key was first: this one opened an empty database too
+		}
 		if err := tx.QueryRow(ctx, sqlNewAccountID).Scan(&id); err != nil {
 			return err
 		}

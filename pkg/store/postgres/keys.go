@@ -27,7 +27,7 @@ var ErrMasterKey = errors.New("the master key is not the one this database's mai
 
 // keyring unwraps the accounts' data keys. It is safe for concurrent use.
 type keyring struct {
-	id     string // of the key-encryption key
+	id     string // of the key-encryption key, derived from it: another key has another
 	kek    cipher.AEAD
 	codecs *codecs
 	cached *lru[store.AccountID, *dataKey]
@@ -45,12 +45,11 @@ func newKeyring(o Options) (*keyring, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &keyring{id: o.MasterKeyID, kek: kek, codecs: codecs, cached: newLRU[store.AccountID, *dataKey](keysCached)}
-	if k.id == "" {
-		sum := sha256.Sum256(append([]byte("postern key id:"), o.MasterKey...))
-		k.id = hex.EncodeToString(sum[:8])
-	}
-	return k, nil
+	sum := sha256.Sum256(append([]byte("postern key id:"), o.MasterKey...))
+	return &keyring{
+		id: hex.EncodeToString(sum[:8]), kek: kek, codecs: codecs,
+		cached: newLRU[store.AccountID, *dataKey](keysCached),
+	}, nil
 }
 
 func newAEAD(key []byte) (cipher.AEAD, error) {
@@ -67,11 +66,25 @@ from accounts
 where kek_id <> $1
 limit 1`
 
+const sqlSomeKey = `
+select kek_id
+from accounts
+limit 1`
+
 // check refuses a database whose accounts were made with another key-encryption key.
 func (k *keyring) check(ctx context.Context, q querier) error {
+	return k.refuse(q.QueryRow(ctx, sqlForeignKey, k.id))
+}
+
+// checkSome is check where all accounts are known to have one key.
+func (k *keyring) checkSome(ctx context.Context, q querier) error {
+	return k.refuse(q.QueryRow(ctx, sqlSomeKey))
+}
+
+func (k *keyring) refuse(row pgx.Row) error {
 	var other string
-	err := q.QueryRow(ctx, sqlForeignKey, k.id).Scan(&other)
-	if errors.Is(err, pgx.ErrNoRows) {
+	err := row.Scan(&other)
+	if errors.Is(err, pgx.ErrNoRows) || err == nil && other == k.id {
 		return nil
 	}
 	if err != nil {

@@ -69,6 +69,22 @@ func TestOpenWithAnotherMasterKey(t *testing.T) {
 	}
 }
 
+// TestTwoMasterKeys has two processes open an empty database with different keys: only one can make accounts.
+func TestTwoMasterKeys(t *testing.T) {
+	t.Parallel()
+	ctx, url := context.Background(), pgtest.New(t)
+	first := reopen(t, url)
+	second := reopen(t, url, func(o *Options) { o.MasterKey = bytes.Repeat([]byte{8}, keySize) })
+	for _, address := range []string{"ann@example.org", "bob@example.org"} {
+		if _, err := first.CreateAccount(ctx, address, "", 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := second.CreateAccount(ctx, "eve@example.org", "", 0); !errors.Is(err, ErrMasterKey) {
+		t.Errorf("CreateAccount with another key: %v", err)
+	}
+}
+
 // TestOnlyNoiseIsStored looks for the text of a message in the tables.
 func TestOnlyNoiseIsStored(t *testing.T) {
 	t.Parallel()

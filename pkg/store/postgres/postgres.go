@@ -20,9 +20,8 @@ const DefaultUndelete = 14 * 24 * time.Hour
 
 // Options says how a Store works. URL and MasterKey are required; every zero value else means the default.
 type Options struct {
-	URL         string // of the database; several hosts and target_session_attrs give failover
-	MasterKey   []byte // the key-encryption key, 32 octets: without it the mail cannot be read
-	MasterKeyID string // names MasterKey in the database; empty derives a name from the key
+	URL       string // of the database; several hosts give failover
+	MasterKey []byte // the key-encryption key, 32 octets: without it the mail cannot be read
 
 	Compression        string        // of bodies: "s2" (default), "zstd" or "none"
 	CacheBytes         int64         // memory for snapshots of mailboxes; 0 means 256 MiB
