@@ -46,14 +46,15 @@ const (
 )
 
 var layers = map[string]layer{
-	"pkg/message":   {theirs: []string{xtext}, reason: "a leaf: it reads octets and knows neither store nor protocol"},
-	"pkg/imap/wire": {theirs: []string{goIMAP, xtext}, reason: "tokens only: it knows no command"},
-	"pkg/config":    {theirs: []string{koanf, pflag, humanize}, reason: "only gateway and cmd read the configuration"},
-	"pkg/embedded":  {reason: "runs a PostgreSQL, speaks no SQL"},
-	"pkg/listen":    {theirs: []string{zap, xsync}, reason: "makes listeners, knows no protocol"},
-	"pkg/serve":     {theirs: []string{zap}, reason: "the life of connections, whatever they speak"},
-	"pkg/observe":   {theirs: []string{zap, prometheus}, reason: "builds logger and metrics, knows no package that uses them"},
-	"migrations":    {reason: "SQL files and their embed.FS"},
+	"pkg/message":    {theirs: []string{xtext}, reason: "a leaf: it reads octets and knows neither store nor protocol"},
+	"pkg/imap/wire":  {theirs: []string{goIMAP, xtext}, reason: "tokens only: it knows no command"},
+	"pkg/config":     {theirs: []string{koanf, pflag, humanize}, reason: "only gateway and cmd read the configuration"},
+	"pkg/embedded":   {reason: "runs a PostgreSQL, speaks no SQL"},
+	"pkg/listen":     {theirs: []string{zap, xsync}, reason: "makes listeners, knows no protocol"},
+	"pkg/transcript": {reason: "test support that knows no protocol"},
+	"pkg/serve":      {theirs: []string{zap}, reason: "the life of connections, whatever they speak"},
+	"pkg/observe":    {theirs: []string{zap, prometheus}, reason: "builds logger and metrics, knows no package that uses them"},
+	"migrations":     {reason: "SQL files and their embed.FS"},
 
 	"pkg/store": {ours: []string{"pkg/message"}, theirs: []string{goIMAP, xtext}, reason: "what mail is: no SQL, no protocol"},
 	"pkg/auth": {
