@@ -138,6 +138,10 @@ func (m *Manager) use(cert *tls.Certificate) {
 func (m *Manager) warn() {
 	if left := m.NotAfter().Sub(m.opt.Now()); left < expiresSoon && !m.warned {
 		m.warned = true
-		m.opt.Log.Warn("the certificate expires soon", zap.Time("expires", m.NotAfter()))
+		text := "the certificate expires soon"
+		if left <= 0 {
+			text = "the certificate has expired: clients refuse it"
+		}
+		m.opt.Log.Warn(text, zap.Time("expires", m.NotAfter()))
 	}
 }

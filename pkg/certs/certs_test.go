@@ -233,6 +233,11 @@ func TestExpiry(t *testing.T) {
 	if got := s.messages(); !slices.Equal(got, []string{"the certificate expires soon"}) {
 		t.Errorf("said %q", got)
 	}
+	s.now, s.warned = s.NotAfter(), false // as at a start
+	s.refresh()
+	if got := s.messages(); !slices.Equal(got, []string{"the certificate has expired: clients refuse it"}) {
+		t.Errorf("said %q", got)
+	}
 }
 
 func TestNewFails(t *testing.T) {
