@@ -31,8 +31,12 @@ const (
 	writeBuffer = 16 << 10
 )
 
-// errQuit ends a session after what has been written is flushed.
-var errQuit = errors.New("quit")
+var (
+	// errQuit ends a session after what has been written is flushed.
+	errQuit = errors.New("quit")
+	// errStopping ends one that waits for a command when the server stops.
+	errStopping = errors.New("server is shutting down")
+)
 
 // errLineTooLong is answered with -ERR; the line has been skipped.
 var errLineTooLong = &refusal{text: "Line too long.", result: resultBad}
@@ -208,7 +212,7 @@ func (c *conn) startWaiting() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closing {
-		c.broken = errors.New("server is shutting down")
+		c.broken = errStopping
 		return c.broken
 	}
 	c.waiting = true
@@ -241,15 +245,19 @@ func (c *conn) logEnd(err error) {
 	c.log.Info("session ended",
 		zap.Int("commands", c.tally.commands), zap.Int("retrieved", c.tally.retrieved), zap.Int("removed", c.tally.removed),
 		zap.Int64("in", c.tally.in), zap.Int64("out", c.tally.out),
-		zap.Duration("duration", time.Since(c.connected)), zap.String("reason", reason(err)))
+		zap.Duration("duration", time.Since(c.connected)), zap.String("reason", c.reason(err)))
 }
 
-func reason(err error) string {
+func (c *conn) reason(err error) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	switch {
 	case errors.Is(err, errQuit):
 		return "quit"
 	case errors.Is(err, io.EOF):
 		return "client closed the connection"
+	case errors.Is(err, os.ErrDeadlineExceeded) && c.closing:
+		return errStopping.Error()
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return "timeout"
 	}

@@ -14,6 +14,9 @@ import (
 	"sync"
 	"testing"
 
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
 	"postern/pkg/auth"
 	"postern/pkg/store"
 )
@@ -21,7 +24,8 @@ import (
 // TestShutdown: sessions that wait are closed, one in the middle of a reply finishes it, and nothing is removed.
 func TestShutdown(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	core, logs := observer.New(zap.InfoLevel)
+	w := newWorld(t, func(s *Server) { s.Log = zap.New(core) })
 	body := strings.Repeat(strings.Repeat("x", 70)+"\r\n", 200_000)
 	w.deliver("S: a\r\n\r\n" + body)
 	idle, busy := w.dial(), w.login()
@@ -46,6 +50,11 @@ func TestShutdown(t *testing.T) {
 	}
 	if got := w.uids(); len(got) != 1 {
 		t.Errorf("INBOX holds %v", got)
+	}
+	for _, end := range logs.FilterMessage("session ended").All() {
+		if got := end.ContextMap()["reason"]; got != "server is shutting down" {
+			t.Errorf("a session ended, it says, for %q", got)
+		}
 	}
 }
 
