@@ -208,7 +208,7 @@ func (s *server) imapClient(t *testing.T, user string, o *imapclient.Options) *i
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { c.Close() })
+	t.Cleanup(func() { _ = c.Close() }) // it may have logged out
 	if err := c.Login(user, password).Wait(); err != nil {
 		t.Fatal(err)
 	}
@@ -221,8 +221,8 @@ func (s *server) deliver(from, to string, msg io.Reader) error {
 	if err != nil {
 		return err
 	}
+	defer conn.Close()
 	c := smtp.NewClientLMTP(conn)
-	defer c.Close()
 	if err := errors.Join(c.Hello("localhost"), c.Mail(from, nil), c.Rcpt(to, nil)); err != nil {
 		return err
 	}
