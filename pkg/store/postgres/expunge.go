@@ -25,7 +25,8 @@ func (a *account) Expunge(ctx context.Context, box store.MailboxID, uids imap.UI
 }
 
 // One statement: the messages, the record to restore them from, their references, the bodies without any, the journal
-// row and the counters. (except, not a join: of two intermediate results of which the planner knows nothing, it would
+// row and the counters. The references are locked in the order in which Copy locks them: copies can lie in mailboxes that
+// others have locked. (except, not a join: of two intermediate results of which the planner knows nothing, it would
 // compare each with each.)
 const sqlExpunge = `
 with gone as (
@@ -51,11 +52,17 @@ with gone as (
   select blob_id, count(*)::int as n
   from gone
   group by blob_id
+), held as materialized (
+  select r.blob_id, c.n
+  from counts c
+  join blob_refs r on r.account_id = $1 and r.blob_id = c.blob_id
+  order by r.blob_id
+  for update of r
 ), refs as (
   update blob_refs r
-  set refs = r.refs - c.n
-  from counts c
-  where r.account_id = $1 and r.blob_id = c.blob_id
+  set refs = r.refs - h.n
+  from held h
+  where r.account_id = $1 and r.blob_id = h.blob_id
   returning r.blob_id, r.refs
 ), dead as (
   select blob_id, (row_number() over (order by blob_id) - 1)::int as o
