@@ -33,9 +33,15 @@ const (
 insert into deliveries (account_id, key)
 values ($1, $2)`
 
+	// A body without its intent has been swept: the message must not become visible (rule 9). The division refuses.
 	sqlIntentDone = `
-delete from blob_gc
-where account_id = $1 and gc_id = $2`
+with d as (
+  delete from blob_gc
+  where account_id = $1 and gc_id = $2
+  returning gc_id
+)
+select 1 / count(*)
+from d`
 
 	// Without its mailbox the UID is null, which the table refuses.
 	sqlArrive = `
@@ -76,9 +82,14 @@ select *
 from unnest($1::bigint[], $2::bytea[])`
 
 	sqlIntentsDone = `
-delete from blob_gc g
-using unnest($1::bigint[], $2::bigint[]) t(account_id, blob_id)
-where g.account_id = t.account_id and g.gc_id = t.blob_id`
+with d as (
+  delete from blob_gc g
+  using unnest($1::bigint[], $2::bigint[]) t(account_id, blob_id)
+  where g.account_id = t.account_id and g.gc_id = t.blob_id
+  returning gc_id
+)
+select 1 / (count(*) = cardinality($2))::int
+from d`
 
 	// The rows are locked in the order in which everyone locks them; then each is updated as it was found locked.
 	sqlArriveMany = `

@@ -19,6 +19,7 @@ const (
 	undefinedTable       = "42P01"
 	uniqueViolation      = "23505"
 	notNullViolation     = "23502"
+	divisionByZero       = "22012"
 	serializationFailure = "40001"
 	deadlockDetected     = "40P01"
 )
@@ -65,6 +66,8 @@ func sentinelOf(pe *pgconn.PgError) error {
 	switch {
 	case pe.Code == notNullViolation && pe.TableName == "messages" && pe.ColumnName == "uid":
 		return store.ErrNotFound // the mailbox row that gives the UID is gone
+	case pe.Code == divisionByZero:
+		return store.ErrUnavailable // a body was swept before its message came: see sqlIntentDone
 	case unavailable[pe.Code], unavailable[pe.Code[:min(2, len(pe.Code))]]:
 		return store.ErrUnavailable
 	}

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -161,5 +162,30 @@ func TestSweepOnce(t *testing.T) {
 	}
 	if n := f.number(`select count(*) from pg_locks where locktype = 'advisory' and database = (select oid from pg_database where datname = current_database())`); n != 0 {
 		t.Errorf("%d locks are left", n)
+	}
+}
+
+// TestSweptBeforeItsMessage stores large bodies, sweeps them as if their deliveries had taken more than a day, and lets
+// the messages come, alone and with another: one without its body must not become visible, and the others must.
+func TestSweptBeforeItsMessage(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	for _, drafts := range [][]*store.Draft{
+		{draftOf(t, letter("late", 700<<10))},
+		{draftOf(t, letter("late", 700<<10)), draftOf(t, letter("small", 10))},
+	} {
+		d := prepared(t.Context(), t, f.a, f.inbox, drafts...)
+		f.sweep(orphanGrace + time.Hour)
+		err := f.s.storeBatch(t.Context(), f.s.pool, []*delivery{d})
+		if !isRefused(err) || !errors.Is(failed("", err), store.ErrUnavailable) {
+			t.Errorf("%d messages: %v", len(drafts), err)
+		}
+		if n := f.number(`select count(*) from messages`); n != 0 {
+			t.Errorf("%d messages are there", n)
+		}
+	}
+	f.mail(letter("in time", 700<<10))
+	if err := octetsReadable(t, f.a); err != nil {
+		t.Error(err)
 	}
 }

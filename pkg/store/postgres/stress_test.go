@@ -1,0 +1,223 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+
+	"postern/pkg/store"
+)
+
+var stressOps = flag.Int("ops", 3000, "operations of TestStress")
+
+// TestStress has two processes do random things to the mailboxes of one account, with a sweeper at work that believes
+// months have passed. Then the counters must be what a count finds, every message must have its octets, and nothing else
+// may have any (REQUIREMENTS 36).
+func TestStress(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	st := &stress{fixture: f, stores: []*account{f.a, f.on(f.open())}}
+	for _, name := range []string{store.Inbox, "Archive", "Trash"} {
+		st.boxes = append(st.boxes, boxOf(t, f.a, name).ID)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var workers, sweeper sync.WaitGroup
+	sweeper.Go(func() { st.keepSweeping(ctx) })
+	for w := range 6 {
+		workers.Go(func() { st.work(uint64(w)) })
+	}
+	workers.Wait()
+	cancel()
+	sweeper.Wait()
+	st.check()
+	if n := f.number(`select deadlocks from pg_stat_database where datname = current_database()`); n != 0 {
+		t.Errorf("%d deadlocks", n)
+	}
+	t.Logf("%d messages are left", f.number(`select count(*) from messages`))
+}
+
+type stress struct {
+	*fixture
+	stores []*account
+	boxes  []store.MailboxID
+	begun  atomic.Int64
+}
+
+func (st *stress) keepSweeping(ctx context.Context) {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			st.sweep(60 * 24 * time.Hour)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// work does random things, one after another.
+func (st *stress) work(seed uint64) {
+	r := rand.New(rand.NewPCG(seed, 8))
+	for n := st.begun.Add(1); n <= int64(*stressOps); n = st.begun.Add(1) {
+		if err := st.step(r, int(n)); err != nil && !errors.Is(err, store.ErrUnavailable) {
+			st.Errorf("operation %d: %v", n, err)
+			return
+		}
+	}
+}
+
+func (st *stress) step(r *rand.Rand, n int) (err error) {
+	ctx, a := st.Context(), st.stores[r.IntN(len(st.stores))]
+	box, to := st.boxes[r.IntN(len(st.boxes))], st.boxes[r.IntN(len(st.boxes))]
+	switch r.IntN(20) {
+	case 0, 1, 2, 3, 4, 5:
+		_, err = a.Append(ctx, box, st.drafts(r, n)...)
+	case 6, 7, 8:
+		_, err = a.Copy(ctx, box, to, someUIDs(r, n))
+	case 9, 10:
+		_, err = a.Move(ctx, box, to, someUIDs(r, n))
+	case 11, 12, 13:
+		_, err = a.Expunge(ctx, box, someUIDs(r, n), store.Actor{Protocol: "test"})
+	case 14:
+		err = st.renameInbox(a, n)
+	default:
+		_, err = a.SetFlags(ctx, box, someUIDs(r, n), store.FlagChange{
+			Op: imap.StoreFlagsOp(r.IntN(3)), Flags: []imap.Flag{imap.FlagSeen, imap.FlagDeleted, "$Label"}[r.IntN(3):],
+		})
+	}
+	return err
+}
+
+// renameInbox empties INBOX into a new mailbox, and deletes that. Another may be at it.
+func (st *stress) renameInbox(a *account, n int) error {
+	name := fmt.Sprintf("old %d", n)
+	if err := a.Rename(st.Context(), store.Inbox, name); err != nil {
+		return err
+	}
+	return a.Delete(st.Context(), name)
+}
+
+func (st *stress) drafts(r *rand.Rand, n int) []*store.Draft {
+	octets := 100
+	switch r.IntN(40) {
+	case 0:
+		octets = 300 << 10
+	case 1, 2:
+		octets = 80 << 10
+	}
+	noise := make([]byte, octets)
+	for i := range noise {
+		noise[i] = "abcdefghijklmnopqrstuvwxyz0123456789+/\r\n"[r.IntN(40)]
+	}
+	d := draftOf(st, fmt.Sprintf("Subject: %d\r\n\r\n%s", n, noise))
+	if r.IntN(3) == 0 {
+		d.DeliveryKey = fmt.Append(nil, r.IntN(1000))
+	}
+	if r.IntN(4) == 0 {
+		d.Flags = []imap.Flag{"$Label", imap.FlagSeen}
+	}
+	return []*store.Draft{d}
+}
+
+// someUIDs is a few ranges among those that may be there; sometimes all.
+func someUIDs(r *rand.Rand, n int) imap.UIDSet {
+	if r.IntN(60) == 0 {
+		return allUIDs
+	}
+	var set imap.UIDSet
+	for range 1 + r.IntN(3) {
+		lo := imap.UID(1 + r.IntN(n+1))
+		set = append(set, imap.UIDRange{Start: lo, Stop: lo + imap.UID(r.IntN(20))})
+	}
+	return set
+}
+
+// The questions whose answer must be 0.
+var stressCounts = map[string]string{
+	"mailboxes with wrong counters": `
+select count(*)
+from mailbox_state s
+where (n_msgs, n_unseen, n_deleted, bytes) <> (
+  select count(*)::int, (count(*) filter (where flags & 1 = 0))::int, (count(*) filter (where flags & 8 <> 0))::int,
+    coalesce(sum(size), 0)::bigint
+  from messages m
+  where m.account_id = s.account_id and m.mailbox_id = s.mailbox_id)`,
+	"mailboxes with a wrong UIDNEXT or mod-sequence": `
+select count(*)
+from mailbox_state s
+join messages m using (account_id, mailbox_id)
+where m.uid >= s.uidnext or m.modseq > s.modseq`,
+	"messages of no mailbox": `
+select count(*)
+from messages m
+where not exists (select from mailbox_state s where s.account_id = m.account_id and s.mailbox_id = m.mailbox_id)`,
+	"messages without a body": `
+select count(*)
+from messages m
+where not exists (select from bodies b where b.account_id = m.account_id and b.blob_id = m.blob_id and b.part = 0)`,
+	"bodies of no message": `
+select count(*)
+from bodies b
+where not exists (select from messages m where m.account_id = b.account_id and m.blob_id = b.blob_id)`,
+	"wrong counts of references": `
+select count(*)
+from (select account_id, blob_id, count(*) as n from messages group by account_id, blob_id) m
+full join blob_refs r using (account_id, blob_id)
+where coalesce(r.refs, 1) <> coalesce(m.n, 0)`,
+	"rows that wait for the sweeper": `
+select (select count(*) from blob_gc) + (select count(*) from expunged)`,
+}
+
+func (st *stress) check() {
+	st.Helper()
+	st.sweep(60 * 24 * time.Hour)
+	for what, sql := range stressCounts {
+		if n := st.number(sql); n != 0 {
+			st.Errorf("%d %s", n, what)
+		}
+	}
+	for _, a := range st.stores {
+		if err := octetsReadable(st, a); err != nil {
+			st.Error(err)
+		}
+	}
+}
+
+// octetsReadable reads all mail of an account as sessions do.
+func octetsReadable(t testing.TB, a *account) error {
+	t.Helper()
+	boxes, err := a.Mailboxes(t.Context())
+	if err != nil {
+		return err
+	}
+	for _, box := range boxes {
+		_, snap, err := a.Open(t.Context(), box.Name)
+		if err != nil {
+			return err
+		}
+		if snap.Len() != int(box.Messages) {
+			return fmt.Errorf("%s: %d messages in the snapshot, %d counted", box.Name, snap.Len(), box.Messages)
+		}
+		for m, err := range a.Messages(t.Context(), snap, allUIDs, store.WithPart|store.WithBody) {
+			if err != nil {
+				return err
+			}
+			octets, err := io.ReadAll(io.NewSectionReader(m.Body, 0, m.Size))
+			if err != nil || int64(len(octets)) != m.Size || !bytes.HasPrefix(octets, []byte("Subject: ")) {
+				return fmt.Errorf("%s, UID %d: %d octets, %w", box.Name, m.UID, len(octets), err)
+			}
+		}
+	}
+	return nil
+}
