@@ -54,13 +54,15 @@ func writeSinglePart(e *wire.Encoder, p *message.Part, extended bool) {
 }
 
 // singleType returns the type under which a part without parts is presented, and the message inside it if there is one.
-// What claims to be a multipart or a message and has nothing inside is only octets.
+// What claims to be a multipart or a message and has nothing inside is only octets. A message/global goes as message/rfc822,
+// the one type with a message inside that RFC 3501 §9 knows: strict clients would stumble over the envelope of another, and
+// those of RFC 9051 over its absence.
 func singleType(p *message.Part) (kind, subtype string, inner *message.Part) {
 	switch {
 	case p.Type == "MULTIPART":
 		return "APPLICATION", "OCTET-STREAM", nil
 	case p.Type == "MESSAGE" && len(p.Children) == 1:
-		return p.Type, p.Subtype, p.Children[0]
+		return p.Type, "RFC822", p.Children[0]
 	case p.Type == "MESSAGE" && p.Subtype == "RFC822":
 		return "APPLICATION", "OCTET-STREAM", nil
 	}

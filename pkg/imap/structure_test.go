@@ -155,7 +155,7 @@ func (p *strict) single(extended bool) {
 	p.text()
 	p.want(" ")
 	p.number()
-	if strings.HasPrefix(kind, `"MESSAGE" "RFC822" `) || strings.HasPrefix(kind, `"MESSAGE" "GLOBAL" `) {
+	if strings.HasPrefix(kind, `"MESSAGE" "RFC822" `) {
 		p.want(" ")
 		p.envelope()
 		p.want(" ")
