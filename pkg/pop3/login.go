@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -18,8 +19,9 @@ import (
 // tells its user that the server is down (REQUIREMENTS names this among the traps).
 const maxFailures = 3
 
-// USER (RFC 1939 §7) says nothing about whether the name is known.
+// USER (RFC 1939 §7) says nothing about whether the name is known. Spaces around it are the client's, or were pasted.
 func (c *conn) userName(_ context.Context, name string) error {
+	name = strings.TrimSpace(name)
 	if !c.plainOffered() {
 		return &refusal{text: "USER is not offered on this connection."}
 	}
