@@ -101,16 +101,16 @@ type mails struct {
 
 func newMails() *mails {
 	r := rand.New(rand.NewPCG(3, 4))
-	words := make([]string, 4000)
+	words := make([]string, 1000)
 	for i := range words {
 		words[i] = fmt.Sprintf("%x", r.Uint64())[:2+r.IntN(9)]
 	}
 	m := new(mails)
 	for range 64 {
 		var text strings.Builder
-		for size := 2<<10 + r.IntN(36<<10); text.Len() < size; {
+		for size := 2<<10 + r.IntN(40<<10); text.Len() < size; {
 			for range 6 + r.IntN(8) {
-				text.WriteString(words[int(r.ExpFloat64()*600)%len(words)] + " ")
+				text.WriteString(words[int(r.ExpFloat64()*150)%len(words)] + " ")
 			}
 			text.WriteString("\r\n")
 		}
