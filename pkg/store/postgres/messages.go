@@ -16,7 +16,7 @@ import (
 // How many messages Messages reads with one query: by number, and by octets that will be in memory.
 const (
 	pageHeaders = 256
-	pageBodies  = 32
+	pageBodies  = 128
 	pageOctets  = 1 << 20
 	treeOctets  = 1 << 10 // what a MIME tree takes, for that sum
 )
