@@ -262,6 +262,9 @@ func (m *Matcher) matchOctets(ctx context.Context, msg *Message) (bool, error) {
 		return false, nil
 	}
 	for _, h := range m.header {
+		if err := ctx.Err(); err != nil { // there may be many thousands of keys
+			return false, err
+		}
 		if ok, err := msg.Part.SearchHeader(msg.Body, h.Key, h.Value); !ok || err != nil {
 			return false, err
 		}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -155,6 +156,24 @@ func TestNeeds(t *testing.T) {
 	} {
 		if got := test.c.Needs(); got != test.want {
 			t.Errorf("Needs(%+v) = %b, want %b", test.c, got, test.want)
+		}
+	}
+}
+
+// TestMatchStops: nothing more is read once nobody waits for the answer.
+func TestMatchStops(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	m := newMessage(t, letter)
+	for _, c := range []Criteria{
+		header("Subject", ""),
+		{Not: []Criteria{header("a", "b")}},
+		native(imap.SearchCriteria{Body: []string{"x"}}),
+		native(imap.SearchCriteria{Text: []string{"x"}}),
+	} {
+		if _, err := c.Match(ctx, m, keywords, noon); !errors.Is(err, context.Canceled) {
+			t.Errorf("%+v: %v", c, err)
 		}
 	}
 }
