@@ -1,0 +1,190 @@
+package imap
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"postern/pkg/store"
+	"postern/pkg/store/postgres"
+	"postern/pkg/store/postgres/pgtest"
+
+	"github.com/emersion/go-imap/v2"
+	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// TestResync has a client come back after 100 changes: it is told of exactly those, and the number of SQL statements is
+// the same whether the mailbox holds a thousand messages or a hundred thousand.
+func TestResync(t *testing.T) {
+	t.Parallel()
+	few, many := comeBack(t, 1000), comeBack(t, 100_000)
+	if few != many || few == 0 || few > 10 {
+		t.Errorf("%v statements with 1,000 messages, %v with 100,000", few, many)
+	}
+	t.Logf("%v statements", few)
+}
+
+const sqlFill = `
+with m as (
+  insert into messages (account_id, mailbox_id, uid, modseq, blob_id, idate, savedate, size, hsize)
+  select account_id, mailbox_id, i, 1 + i, i, 0, 0, 1000, 300
+  from mailboxes, generate_series(1, $1::int) i
+  where name = 'INBOX'
+)
+update mailbox_state
+set uidnext = $1 + 1, modseq = $1 + 1, n_msgs = $1, n_unseen = $1, bytes = 1000 * $1
+where mailbox_id = (select mailbox_id from mailboxes where name = 'INBOX')`
+
+// comeBack returns how many statements it took a server that knows the mailbox as it was before the changes.
+func comeBack(t *testing.T, n int) float64 {
+	t.Helper()
+	url, registry := pgtest.New(t), prometheus.NewRegistry()
+	here, elsewhere := openPostgres(t, url, registry), openPostgres(t, url, nil)
+	id, err := elsewhere.CreateAccount(t.Context(), testUser, "", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background()) //nolint:errcheck // the database is dropped
+	if _, err := conn.Exec(t.Context(), sqlFill, n); err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t, func(testing.TB) (store.Store, store.AccountID) { return here, id })
+	before := w.login(t).exchange(t, "before EXAMINE INBOX (CONDSTORE)")
+	awaitPacked(t, conn, n)
+
+	a, err := elsewhere.Account(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := change100(t, a, n)
+	c := w.login(t)
+	c.exchange(t, "enable ENABLE QRESYNC")
+	start := statements(t, registry)
+	began := time.Now()
+	told := c.exchange(t, fmt.Sprintf("back EXAMINE INBOX (QRESYNC (%s %s))", code(before, "UIDVALIDITY"), code(before, "HIGHESTMODSEQ")))
+	took := statements(t, registry) - start
+	t.Logf("%d messages: %v", n, time.Since(began))
+	if got := toldChanges(told); !slices.Equal(got, want) {
+		t.Errorf("%d messages: told\n%q, want\n%q", n, got, want)
+	}
+	return took
+}
+
+func openPostgres(t *testing.T, url string, r prometheus.Registerer) *postgres.Store {
+	t.Helper()
+	s, err := postgres.Open(t.Context(), postgres.Options{
+		URL: url, MasterKey: bytes.Repeat([]byte("k"), 32), Poll: time.Hour, Registerer: r, MaxConns: 4,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+// awaitPacked waits until the store has nothing more to do for a mailbox that was opened: a large one it packs.
+func awaitPacked(t *testing.T, conn *pgx.Conn, n int) {
+	t.Helper()
+	if n < 100_000 {
+		return
+	}
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for range tick.C {
+		var packed int
+		if err := conn.QueryRow(t.Context(), `select coalesce(sum(n), 0) from mailbox_index`).Scan(&packed); err != nil {
+			t.Fatal(err)
+		}
+		if packed == n {
+			return
+		}
+	}
+}
+
+// change100 makes a hundred changes, one command each, to a mailbox of n messages and returns what a client must hear.
+func change100(t *testing.T, a store.Account, n int) (want []string) {
+	t.Helper()
+	box, err := a.Mailbox(t.Context(), "INBOX")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var gone imap.UIDSet
+	for i := range 40 {
+		uid := imap.UID(1 + i*n/40)
+		if _, err := a.Expunge(t.Context(), box.ID, imap.UIDSetNum(uid), store.Actor{}); err != nil {
+			t.Fatal(err)
+		}
+		gone.AddNum(uid)
+		flagged := uid + 3
+		ch := store.FlagChange{Op: imap.StoreFlagsAdd, Flags: []imap.Flag{imap.FlagFlagged}}
+		if _, err := a.SetFlags(t.Context(), box.ID, imap.UIDSetNum(flagged), ch); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, fmt.Sprintf("%d \\Flagged", flagged))
+	}
+	for i := range 20 {
+		if err := deliver(t, a, box.ID, []byte("Subject: new\r\n\r\n"), nil, 1); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, fmt.Sprintf("%d ", n+1+i))
+	}
+	return append([]string{"vanished " + gone.String()}, want...)
+}
+
+var (
+	fetchLine    = regexp.MustCompile(`^\* \d+ FETCH \(UID (\d+) .*FLAGS \(([^)]*)\)`)
+	vanishedLine = regexp.MustCompile(`^\* VANISHED \(EARLIER\) (\S+)`)
+)
+
+// toldChanges returns what untagged responses say has changed.
+func toldChanges(lines []string) (told []string) {
+	for _, line := range lines {
+		if m := fetchLine.FindStringSubmatch(line); m != nil {
+			told = append(told, m[1]+" "+strings.TrimSpace(strings.Replace(m[2], `\Recent`, "", 1)))
+		}
+		if m := vanishedLine.FindStringSubmatch(line); m != nil {
+			told = append([]string{"vanished " + m[1]}, told...)
+		}
+	}
+	return told
+}
+
+// code returns the argument of a response code.
+func code(lines []string, name string) string {
+	for _, line := range lines {
+		if _, rest, ok := strings.Cut(line, "["+name+" "); ok {
+			value, _, _ := strings.Cut(rest, "]")
+			if _, err := strconv.Atoi(value); err == nil {
+				return value
+			}
+		}
+	}
+	return "none"
+}
+
+// statements reads how many SQL statements the store has run.
+func statements(t *testing.T, r *prometheus.Registry) float64 {
+	t.Helper()
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == "postern_sql_statements_total" {
+			return f.GetMetric()[0].GetCounter().GetValue()
+		}
+	}
+	t.Fatal("no count of statements")
+	return 0
+}
