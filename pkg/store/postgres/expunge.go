@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/emersion/go-imap/v2"
@@ -108,11 +109,16 @@ func (a *account) expunge(ctx context.Context, tx pgx.Tx, box *lockedBox, uids i
 	sql, from, to := expunge.on(set)
 	undelete := a.s.opts.undelete()
 	rows, err := tx.Query(ctx, sql, a.id, box.id, from, to, box.next(), a.s.ids.next(),
-		max(undelete, bodyGrace), undelete > 0, by.Session, by.Protocol)
+		max(undelete, bodyGrace), undelete > 0, asText(by.Session), asText(by.Protocol))
 	if err != nil {
 		return nil, err
 	}
 	gone, err := pgx.CollectRows(rows, pgx.RowTo[imap.UID])
 	box.changed = len(gone) > 0
 	return gone, err
+}
+
+// asText makes a string fit for a column of that type, which takes neither NUL nor what is not UTF-8.
+func asText(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\ufffd"), "\x00", "\ufffd")
 }
