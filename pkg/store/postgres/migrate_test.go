@@ -13,7 +13,7 @@ import (
 )
 
 // emptied gives a database without a schema.
-func emptied(t *testing.T) (url string, conn *pgx.Conn) {
+func emptied(t testing.TB) (url string, conn *pgx.Conn) {
 	t.Helper()
 	url = pgtest.New(t)
 	conn, err := pgx.Connect(context.Background(), url)
