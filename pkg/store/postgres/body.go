@@ -25,7 +25,7 @@ type windowKey struct {
 
 // errNoBody is returned when the octets of a message are not in the database: it was expunged and swept, or the database
 // is damaged.
-var errNoBody = errors.New("the message's octets are not there")
+var errNoBody = fmt.Errorf("the message's octets are not there: %w", store.ErrNotFound)
 
 // body reads the octets of a message: from what came with its page, or one part at a time. It is safe for concurrent
 // use, as an io.ReaderAt must be, and holds no connection between reads.
