@@ -71,13 +71,15 @@ func (c *conn) transfer(ctx context.Context, r copyRequest, f transferFunc) (ima
 		return imap.CopyData{}, refusal{code: "EXPUNGEISSUED", text: "Some of the messages no longer exist."}
 	}
 	data, err := f(ctx, c.sel.box.ID, dest.ID, uids)
-	if err != nil {
-		return imap.CopyData{}, tryCreate(err)
+	if errors.Is(err, store.ErrNotFound) { // one of the two has been deleted
+		if _, missing := c.account.Mailbox(ctx, r.dest); missing != nil {
+			err = tryCreate(missing)
+		}
 	}
-	return data, nil
+	return data, err
 }
 
-// tryCreate gives a missing destination its own code (RFC 3501 §6.4.7). One that has been deleted meanwhile counts.
+// tryCreate gives a missing destination its own code (RFC 3501 §6.4.7).
 func tryCreate(err error) error {
 	if errors.Is(err, store.ErrNotFound) {
 		return refusal{code: "TRYCREATE", text: "There is no such mailbox."}

@@ -108,11 +108,14 @@ func (c *conn) endIdle() (bool, error) {
 		return false, c.dec.End()
 	}
 	word := c.dec.Tag()
-	if word != "" && c.dec.Peek() == ' ' {
+	switch {
+	case strings.EqualFold(word, "DONE"):
+		for c.dec.TrySP() { // some clients leave a space behind it
+		}
+	case word != "" && c.dec.Peek() == ' ':
 		c.tag = word
 		return true, nil
-	}
-	if !strings.EqualFold(word, "DONE") {
+	default:
 		c.dec.Fail("DONE")
 	}
 	err := c.dec.End()

@@ -41,8 +41,26 @@ func parseSearch(d *wire.Decoder, fl flags) (searchRequest, error) {
 	for d.TrySP() {
 		parseKey(d, &r.criteria, firstWord(d), 0)
 	}
+	if n := textKeys(&r.criteria); n > maxTextKeys {
+		d.Fail("at most %d keys that look into messages, not %d", maxTextKeys, n)
+	}
 	r.modSeq = searchesModSeq(&r.criteria)
 	return r, d.End()
+}
+
+// maxTextKeys is how many keys of one search may look into messages: each goes through all of their text (rule 11).
+const maxTextKeys = 500
+
+// textKeys counts the keys that look into messages.
+func textKeys(c *store.Criteria) int {
+	n := len(c.Body) + len(c.Text) + len(c.Header)
+	for i := range c.Not {
+		n += textKeys(&c.Not[i])
+	}
+	for i := range c.Or {
+		n += textKeys(&c.Or[i][0]) + textKeys(&c.Or[i][1])
+	}
+	return n
 }
 
 // searchReturns are the result options of RFC 4731 §3.1.

@@ -139,6 +139,7 @@ func TestParseSearchBad(t *testing.T) {
 		` ` + strings.Repeat("NOT ", 60) + `SEEN`,
 		` ` + strings.Repeat("(", 60) + `SEEN` + strings.Repeat(")", 60),
 		` ` + strings.Repeat("OR SEEN ", 60) + `SEEN`,
+		` ALL` + strings.Repeat(" NOT TEXT x", maxTextKeys+1),
 	} {
 		if r, err := parseSearch(decoderOf(line), 0); err == nil {
 			t.Errorf("SEARCH%s: %s, want an error", line, r.describe())
