@@ -107,7 +107,7 @@ func TestMessagesPages(t *testing.T) {
 		statements int
 	}{
 		{store.WithPart | store.WithHeader, 2},
-		{store.WithBody, 10},
+		{store.WithBody, 3},
 	} {
 		f.check(fmt.Sprint("fields ", tc.want), tc.statements, func(ctx context.Context) {
 			n := 0
