@@ -39,7 +39,7 @@ func TestMasterKeyLost(t *testing.T) {
 		t.Errorf("a key that opens nothing was left in place: %v", err)
 	}
 	write(t, s.dir, "master.key", base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{9}, 32)))
-	refused("restore "+file)
+	refused("restore " + file)
 	write(t, s.dir, "master.key", string(key))
 	if out, err := s.postern("", "account", "list"); err != nil || !strings.Contains(out, "key@example.org") {
 		t.Errorf("with the right key: %v\n%s", err, out)
