@@ -62,7 +62,7 @@ tidy:
 .PHONY: check
 check: test test-pg lint tidy
 
-## bench: the figures of the README, each a ratio against a floor measured in the same run
+## bench: the benchmarks; where there is a floor to compare with, it is measured in the same run
 .PHONY: bench
 bench:
 	@.ci/install test

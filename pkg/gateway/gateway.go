@@ -76,7 +76,7 @@ func New(ctx context.Context, o Options) (_ *Gateway, err error) {
 	}
 	for _, s := range g.plan(o) {
 		if err := g.listen(ctx, s); err != nil {
-			return nil, fmt.Errorf("%s: %w", s.name, err)
+			return nil, fmt.Errorf("%s.listen: %w", s.name, err)
 		}
 	}
 	return g, nil
