@@ -97,8 +97,12 @@ func (d *dataReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// fill takes a line, or as much of it as the buffer holds: enough to see whether it is a single dot.
+// fill takes what needs no second look, or else a line, or as much of it as the buffer holds: enough to see whether it is a
+// single dot.
 func (d *dataReader) fill() {
+	if d.rest = d.plain(); len(d.rest) > 0 {
+		return
+	}
 	line, err := d.r.ReadSlice('\n')
 	switch {
 	case errors.Is(err, io.EOF):
@@ -117,6 +121,24 @@ func (d *dataReader) fill() {
 	}
 	d.lineStart = bytes.HasSuffix(line, []byte("\r\n")) || d.cr && string(line) == "\n"
 	d.cr = line[len(line)-1] == '\r'
+}
+
+var crlfDot = []byte("\r\n.")
+
+// plain takes all that the buffer holds up to the next line that begins with a dot. Line by line a message would take
+// several times as long.
+func (d *dataReader) plain() []byte {
+	b, err := d.r.Peek(d.r.Buffered())
+	if err != nil || len(b) == 0 || d.lineStart && b[0] == '.' || d.cr && b[0] == '\n' {
+		return nil
+	}
+	if i := bytes.Index(b, crlfDot); i >= 0 {
+		b = b[:i+2]
+	}
+	d.lineStart = bytes.HasSuffix(b, crlfDot[:2])
+	d.cr = b[len(b)-1] == '\r'
+	_, d.err = d.r.Discard(len(b)) // they are in the buffer
+	return b
 }
 
 // chunk is what BDAT announces.
