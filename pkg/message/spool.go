@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 )
 
 const (
 	defaultMemory = 256 << 10 // of a message kept in memory
-	smallRead     = 8 << 10   // the first read of a message; most are hardly longer
-	largeRead     = 64 << 10  // the others
+	largeRead     = 64 << 10  // of a message read at a time
 	maxEmptyReads = 100       // before a reader that yields nothing is given up, as in bufio
 )
 
@@ -49,7 +49,9 @@ func Spool(r io.Reader, o SpoolOptions) (*Spooled, error) {
 
 // fill hashes, normalises, keeps and parses each chunk as it comes.
 func (s *Spooled) fill(r io.Reader, o SpoolOptions) error {
-	in := chunkReader{r: r, limit: o.Limit}
+	buf := buffers.Get().(*[largeRead]byte)
+	defer buffers.Put(buf)
+	in := chunkReader{r: r, limit: o.Limit, buf: buf[:]}
 	hash := sha256.New()
 	parse := newParser()
 	var lines normaliser
@@ -136,7 +138,10 @@ func (s *Spooled) Close() error {
 	return f.Close()
 }
 
-// chunkReader reads in chunks that grow, and never more than one octet past the limit.
+// buffers are what messages are read into on their way to where they are kept.
+var buffers = sync.Pool{New: func() any { return new([largeRead]byte) }}
+
+// chunkReader reads in chunks, and never more than one octet past the limit.
 type chunkReader struct {
 	r     io.Reader
 	limit int64
@@ -146,12 +151,6 @@ type chunkReader struct {
 
 // next returns some octets, valid until the next call, and io.EOF with or after the last ones.
 func (c *chunkReader) next() ([]byte, error) {
-	switch {
-	case c.buf == nil:
-		c.buf = make([]byte, smallRead)
-	case c.got > smallRead && len(c.buf) < largeRead:
-		c.buf = make([]byte, largeRead)
-	}
 	buf := c.buf
 	if c.limit > 0 {
 		buf = buf[:min(int64(len(buf)), c.limit+1-c.got)]
