@@ -25,32 +25,53 @@ var stressOps = flag.Int("ops", 3000, "operations of TestStress")
 // may have any (REQUIREMENTS 36).
 func TestStress(t *testing.T) {
 	t.Parallel()
+	st := newStress(t, *stressOps)
+	st.run(st.keepSweeping)
+	if n := st.number(`select deadlocks from pg_stat_database where datname = current_database()`); n != 0 {
+		t.Errorf("%d deadlocks", n)
+	}
+}
+
+// TestStressWithLosses does the same while connections are lost in the middle of everything (REQUIREMENTS 8).
+func TestStressWithLosses(t *testing.T) {
+	t.Parallel()
+	st := newStress(t, *stressOps/3)
+	killer := st.open()
+	st.run(func(ctx context.Context) { killConnections(t, killer, ctx.Done()) })
+}
+
+func newStress(t *testing.T, ops int) *stress {
 	f := newFixture(t)
-	st := &stress{fixture: f, stores: []*account{f.a, f.on(f.open())}}
+	st := &stress{fixture: f, ops: int64(ops), stores: []*account{f.a, f.on(f.open())}}
 	for _, name := range []string{store.Inbox, "Archive", "Trash"} {
 		st.boxes = append(st.boxes, boxOf(t, f.a, name).ID)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	var workers, sweeper sync.WaitGroup
-	sweeper.Go(func() { st.keepSweeping(ctx) })
+	return st
+}
+
+// run does it, while the given trouble goes on, and checks what came of it.
+func (st *stress) run(trouble func(context.Context)) {
+	st.Helper()
+	ctx, cancel := context.WithCancel(st.Context())
+	var workers, beside sync.WaitGroup
+	beside.Go(func() { trouble(ctx) })
 	for w := range 6 {
 		workers.Go(func() { st.work(uint64(w)) })
 	}
 	workers.Wait()
 	cancel()
-	sweeper.Wait()
+	beside.Wait()
 	st.check()
-	if n := f.number(`select deadlocks from pg_stat_database where datname = current_database()`); n != 0 {
-		t.Errorf("%d deadlocks", n)
-	}
-	t.Logf("%d messages are left", f.number(`select count(*) from messages`))
+	st.Logf("%d failed, %d messages are left", st.failed.Load(), st.number(`select count(*) from messages`))
 }
 
 type stress struct {
 	*fixture
+	ops    int64
 	stores []*account
 	boxes  []store.MailboxID
 	begun  atomic.Int64
+	failed atomic.Int64
 }
 
 func (st *stress) keepSweeping(ctx context.Context) {
@@ -69,8 +90,11 @@ func (st *stress) keepSweeping(ctx context.Context) {
 // work does random things, one after another.
 func (st *stress) work(seed uint64) {
 	r := rand.New(rand.NewPCG(seed, 8))
-	for n := st.begun.Add(1); n <= int64(*stressOps); n = st.begun.Add(1) {
-		if err := st.step(r, int(n)); err != nil && !errors.Is(err, store.ErrUnavailable) {
+	for n := st.begun.Add(1); n <= st.ops; n = st.begun.Add(1) {
+		switch err := st.step(r, int(n)); {
+		case errors.Is(err, store.ErrUnavailable):
+			st.failed.Add(1)
+		case err != nil:
 			st.Errorf("operation %d: %v", n, err)
 			return
 		}
@@ -109,6 +133,14 @@ func (st *stress) renameInbox(a *account, n int) error {
 }
 
 func (st *stress) drafts(r *rand.Rand, n int) []*store.Draft {
+	drafts := make([]*store.Draft, 1+r.IntN(3)*r.IntN(2))
+	for i := range drafts {
+		drafts[i] = st.draft(r, n)
+	}
+	return drafts
+}
+
+func (st *stress) draft(r *rand.Rand, n int) *store.Draft {
 	octets := 100
 	switch r.IntN(40) {
 	case 0:
@@ -127,7 +159,7 @@ func (st *stress) drafts(r *rand.Rand, n int) []*store.Draft {
 	if r.IntN(4) == 0 {
 		d.Flags = []imap.Flag{"$Label", imap.FlagSeen}
 	}
-	return []*store.Draft{d}
+	return d
 }
 
 // someUIDs is a few ranges among those that may be there; sometimes all.
