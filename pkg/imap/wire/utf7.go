@@ -109,7 +109,7 @@ func DecodeUTF7(s string) (string, error) {
 // decodeShift decodes what stands between "&" and "-".
 func decodeShift(code string) (string, error) {
 	p, err := utf7.DecodeString(code)
-	if err != nil || len(p)%2 != 0 {
+	if err != nil || len(p)%2 != 0 || !isPlain(code) { // the decoder passes over line ends
 		return "", ErrUTF7
 	}
 	var b strings.Builder
