@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -166,8 +167,8 @@ const (
 
 // story is one mail that a client appends and then copies, moves or expunges.
 type story struct {
-	append, copy, move, expunge outcome
-	uid, copied, moved          imap.UID
+	append, flag, copy, move, expunge outcome
+	uid, copied, moved                imap.UID
 }
 
 // tell lives stories from, from+step, … one after the other.
@@ -221,6 +222,14 @@ func (y *story) live(c *imapclient.Client, i int) error {
 	}
 	y.append, y.uid = done, data.UID
 	set := imap.UIDSetNum(y.uid)
+	if i%4 == 0 {
+		y.flag = unknown
+		flags := &imap.StoreFlags{Op: imap.StoreFlagsAdd, Flags: []imap.Flag{imap.FlagFlagged, "$Kept"}, Silent: true}
+		if err := c.Store(set, flags, nil).Close(); err != nil {
+			return err
+		}
+		y.flag = done
+	}
 	if i%3 == 0 {
 		y.copy = unknown
 		d, err := c.Copy(set, "Copied").Wait()
@@ -252,20 +261,32 @@ func (y *story) live(c *imapclient.Client, i int) error {
 	return nil
 }
 
-// mailbox lists Message-ID → UIDs of one mailbox.
-func (s *server) mailbox(t *testing.T, name string) map[string][]imap.UID {
+// kept is a message that was found after the storm.
+type kept struct {
+	uid   imap.UID
+	flags []imap.Flag
+}
+
+// mailbox lists Message-ID → messages of one mailbox, and reads their octets.
+func (s *server) mailbox(t *testing.T, name string) map[string][]kept {
 	t.Helper()
 	c := s.imapClient(t, crashUser, nil)
 	if _, err := c.Select(name, nil).Wait(); err != nil {
 		t.Fatal(err)
 	}
-	all, err := c.Fetch(imap.SeqSet{{Start: 1}}, &imap.FetchOptions{UID: true, Envelope: true}).Collect()
+	body := &imap.FetchItemBodySection{Peek: true}
+	all, err := c.Fetch(imap.SeqSet{{Start: 1}}, &imap.FetchOptions{
+		UID: true, Envelope: true, Flags: true, RFC822Size: true, BodySection: []*imap.FetchItemBodySection{body},
+	}).Collect()
 	if err != nil && !strings.Contains(err.Error(), "BAD") {
 		t.Fatal(err)
 	}
-	found := make(map[string][]imap.UID)
+	found := make(map[string][]kept)
 	for _, m := range all {
-		found[m.Envelope.MessageID] = append(found[m.Envelope.MessageID], m.UID)
+		found[m.Envelope.MessageID] = append(found[m.Envelope.MessageID], kept{m.UID, m.Flags})
+		if n := len(m.FindBodySection(body)); int64(n) != m.RFC822Size {
+			t.Errorf("%s, UID %d: %d octets of %d can be read", name, m.UID, n, m.RFC822Size)
+		}
 	}
 	return found
 }
@@ -292,25 +313,30 @@ func checkStories(t *testing.T, s *server, told []story) {
 		if y.expunge == done && len(w) != 0 {
 			t.Errorf("story %d %+v was expunged and is in Work", i, y)
 		}
-		if y.move == done && (len(m) != 1 || m[0] != y.moved) {
+		if y.move == done && (len(m) != 1 || m[0].uid != y.moved) {
 			t.Errorf("story %d %+v was moved and is in Moved as %v", i, y, m)
 		}
-		if len(w) == 1 && y.uid != 0 && w[0] != y.uid {
-			t.Errorf("story %d %+v has UID %d", i, y, w[0])
+		if len(w) == 1 && y.uid != 0 && w[0].uid != y.uid {
+			t.Errorf("story %d %+v has UID %d", i, y, w[0].uid)
+		}
+		for _, k := range slices.Concat(w, m) {
+			if has := slices.Contains(k.flags, imap.FlagFlagged) && slices.Contains(k.flags, "$Kept"); y.flag == done && !has {
+				t.Errorf("story %d %+v was flagged and has %v", i, y, k.flags)
+			}
 		}
 		switch {
-		case y.copy == done && (len(c) != 1 || c[0] != y.copied), y.copy == notAsked && len(c) > 0, len(c) > 1:
+		case y.copy == done && (len(c) != 1 || c[0].uid != y.copied), y.copy == notAsked && len(c) > 0, len(c) > 1:
 			t.Errorf("story %d %+v is in Copied as %v", i, y, c)
 		}
 	}
-	for name, box := range map[string]map[string][]imap.UID{"Work": work, "Moved": moved, "Copied": copied} {
+	for name, box := range map[string]map[string][]kept{"Work": work, "Moved": moved, "Copied": copied} {
 		seen := make(map[imap.UID]bool)
-		for _, uids := range box {
-			for _, uid := range uids {
-				if seen[uid] {
-					t.Errorf("%s: UID %d is there twice", name, uid)
+		for _, messages := range box {
+			for _, k := range messages {
+				if seen[k.uid] {
+					t.Errorf("%s: UID %d is there twice", name, k.uid)
 				}
-				seen[uid] = true
+				seen[k.uid] = true
 			}
 		}
 	}
