@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/emersion/go-imap/v2"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"postern/pkg/store"
 )
@@ -42,7 +44,9 @@ func TestStressWithLosses(t *testing.T) {
 
 func newStress(t *testing.T, ops int) *stress {
 	f := newFixture(t)
-	st := &stress{fixture: f, ops: int64(ops), stores: []*account{f.a, f.on(f.open())}}
+	core, logs := observer.New(zap.ErrorLevel)
+	st := &stress{fixture: f, ops: int64(ops), logs: logs}
+	st.stores = []*account{f.a, f.on(f.open(func(o *Options) { o.Log = zap.New(core) }))}
 	for _, name := range []string{store.Inbox, "Archive", "Trash"} {
 		st.boxes = append(st.boxes, boxOf(t, f.a, name).ID)
 	}
@@ -55,6 +59,7 @@ func (st *stress) run(trouble func(context.Context)) {
 	ctx, cancel := context.WithCancel(st.Context())
 	var workers, beside sync.WaitGroup
 	beside.Go(func() { trouble(ctx) })
+	beside.Go(func() { st.keepRefreshing(ctx) })
 	for w := range 6 {
 		workers.Go(func() { st.work(uint64(w)) })
 	}
@@ -62,12 +67,16 @@ func (st *stress) run(trouble func(context.Context)) {
 	cancel()
 	beside.Wait()
 	st.check()
+	if st.logs.Len() > 0 {
+		st.Errorf("%v", st.logs.All())
+	}
 	st.Logf("%d failed, %d messages are left", st.failed.Load(), st.number(`select count(*) from messages`))
 }
 
 type stress struct {
 	*fixture
 	ops    int64
+	logs   *observer.ObservedLogs // of the second store
 	stores []*account
 	boxes  []store.MailboxID
 	begun  atomic.Int64
@@ -82,6 +91,25 @@ func (st *stress) keepSweeping(ctx context.Context) {
 		case <-tick.C:
 			st.sweep(60 * 24 * time.Hour)
 		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// keepRefreshing is a session: its picture of a mailbox, mended by each Refresh, must always be what one who opens the
+// mailbox at that mod-sequence sees. The store notices itself, and complains, when the two differ.
+func (st *stress) keepRefreshing(ctx context.Context) {
+	a := st.stores[1]
+	var have *store.Snapshot
+	for ctx.Err() == nil {
+		var err error
+		if have == nil {
+			_, have, err = a.Open(ctx, store.Inbox)
+		} else {
+			have, _, err = a.Refresh(ctx, have)
+		}
+		if err != nil && !errors.Is(err, store.ErrUnavailable) && ctx.Err() == nil {
+			st.Errorf("refresh: %v", err)
 			return
 		}
 	}
