@@ -2,7 +2,6 @@ package imap
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"regexp"
 	"slices"
@@ -16,7 +15,6 @@ import (
 	"postern/pkg/store/postgres/pgtest"
 
 	"github.com/emersion/go-imap/v2"
-	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -31,17 +29,6 @@ func TestResync(t *testing.T) {
 	t.Logf("%v statements", few)
 }
 
-const sqlFill = `
-with m as (
-  insert into messages (account_id, mailbox_id, uid, modseq, blob_id, idate, savedate, size, hsize)
-  select account_id, mailbox_id, i, 1 + i, i, 0, 0, 1000, 300
-  from mailboxes, generate_series(1, $1::int) i
-  where name = 'INBOX'
-)
-update mailbox_state
-set uidnext = $1 + 1, modseq = $1 + 1, n_msgs = $1, n_unseen = $1, bytes = 1000 * $1
-where mailbox_id = (select mailbox_id from mailboxes where name = 'INBOX')`
-
 // comeBack returns how many statements it took a server that knows the mailbox as it was before the changes.
 func comeBack(t *testing.T, n int) float64 {
 	t.Helper()
@@ -51,17 +38,12 @@ func comeBack(t *testing.T, n int) float64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := pgx.Connect(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(context.Background()) //nolint:errcheck // the database is dropped
-	if _, err := conn.Exec(t.Context(), sqlFill, n); err != nil {
-		t.Fatal(err)
-	}
+	pgtest.FillInbox(t, url, n)
 	w := newWorld(t, func(testing.TB) (store.Store, store.AccountID) { return here, id })
 	before := w.login(t).exchange(t, "before EXAMINE INBOX (CONDSTORE)")
-	awaitPacked(t, conn, n)
+	if n >= 100_000 { // smaller ones are read row by row
+		pgtest.AwaitPacked(t, url, n)
+	}
 
 	a, err := elsewhere.Account(t.Context(), id)
 	if err != nil {
@@ -91,25 +73,6 @@ func openPostgres(t *testing.T, url string, r prometheus.Registerer) *postgres.S
 	}
 	t.Cleanup(s.Close)
 	return s
-}
-
-// awaitPacked waits until the store has nothing more to do for a mailbox that was opened: a large one it packs.
-func awaitPacked(t *testing.T, conn *pgx.Conn, n int) {
-	t.Helper()
-	if n < 100_000 {
-		return
-	}
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for range tick.C {
-		var packed int
-		if err := conn.QueryRow(t.Context(), `select coalesce(sum(n), 0) from mailbox_index`).Scan(&packed); err != nil {
-			t.Fatal(err)
-		}
-		if packed == n {
-			return
-		}
-	}
 }
 
 // change100 makes a hundred changes, one command each, to a mailbox of n messages and returns what a client must hear.
