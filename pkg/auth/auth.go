@@ -25,6 +25,7 @@ type Peer struct {
 	Addr     netip.Addr
 	TLS      bool
 	Protocol string // "imap", "pop3"
+	Conn     string // names the connection in the log
 }
 
 // Authenticator decides who is at the other end. It is safe for concurrent use. A store that cannot be reached gives

@@ -298,7 +298,7 @@ func (a *Auth) delay(failures int) time.Duration {
 }
 
 func (a *Auth) audit(t *attempt) *zap.Logger {
-	return a.opt.Log.With(zap.String("user", t.user), zap.Stringer("remote", t.peer.Addr),
+	return a.opt.Log.With(zap.String("user", t.user), zap.String("conn", t.peer.Conn), zap.Stringer("remote", t.peer.Addr),
 		zap.String("proto", t.peer.Protocol), zap.String("mechanism", t.mech))
 }
 

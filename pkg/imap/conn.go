@@ -71,7 +71,8 @@ func newConn(s *Server, nc net.Conn) *conn {
 	c.in = bufio.NewReaderSize(c.stream, readBuffer)
 	c.enc = wire.NewEncoder(nil)
 	c.dec = wire.NewDecoder(c.in, wire.DecoderOptions{Continue: c.continuation})
-	c.log = s.log().With(zap.String("proto", "imap"), zap.String("conn", c.id), zap.Stringer("remote", nc.RemoteAddr()))
+	c.peer.Conn = c.id
+	c.log = s.log().With(zap.String("proto", "imap"), zap.String("conn", c.id), zap.Stringer("remote", c.peer.Addr))
 	return c
 }
 
@@ -311,6 +312,8 @@ func (c *conn) news(ctx context.Context, row *command, err error) (outcome, end 
 		return err, nil
 	case ends(nerr):
 		return err, nerr
+	case c.enc.Err() != nil: // the client has gone
+		return err, &lost{c.enc.Err()}
 	case err == nil && row.flags.has(alwaysSync):
 		return nerr, nil
 	}

@@ -88,7 +88,7 @@ func remoteAddr(nc net.Conn) netip.Addr {
 
 // Serve runs the session to its end.
 func (c *conn) Serve(ctx context.Context) {
-	c.peer = auth.Peer{Addr: remoteAddr(c.nc), Protocol: "pop3"}
+	c.peer = auth.Peer{Addr: remoteAddr(c.nc), Protocol: "pop3", Conn: c.id}
 	c.log = c.server.logger().With(zap.String("proto", "pop3"), zap.String("conn", c.id), zap.Stringer("remote", c.peer.Addr))
 	c.server.Metrics.begin()
 	defer c.server.Metrics.end(&c.tally)
