@@ -3,9 +3,9 @@ package gateway_test
 import (
 	"bytes"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -13,12 +13,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
-
-	"github.com/emersion/go-smtp"
+	"time"
 )
 
 // BenchmarkIdle holds 1,000 sessions in IDLE over TLS, each on a mailbox of 1,000 messages, and prints what one of them
-// costs the server in memory, and how many database connections they hold.
+// costs the server in resident memory (octets/session: what all but the first of each account have added, divided by their
+// number), and how many database connections they hold (db-conns-in-use). Expected: at most 65,536 and 0.
 func BenchmarkIdle(b *testing.B) {
 	const accounts, perAccount, messages = 20, 50, 1000
 	s, err := startServer(filepath.Join(workDir, "idle"))
@@ -34,9 +34,7 @@ func BenchmarkIdle(b *testing.B) {
 		}
 		users = append(users, user)
 	}
-	if err := s.fillAll(users, messages); err != nil {
-		b.Fatal(err)
-	}
+	s.fillAll(b, users, messages)
 	open := func(user string, n int) {
 		var wg sync.WaitGroup
 		for range n {
@@ -48,54 +46,41 @@ func BenchmarkIdle(b *testing.B) {
 		}
 		wg.Wait()
 	}
-	for _, user := range users { // the mailboxes come into the cache, and the allocator warms up
+	for _, user := range users { // the mailboxes come into the cache, the passwords are hashed
 		open(user, 1)
 	}
-	before := s.resident(b)
+	before := s.settled(b)
 	for _, user := range users { // one round is the measurement, however often b asks
 		open(user, perAccount-1)
 	}
-	after := s.resident(b)
+	after := s.settled(b)
 	b.ReportMetric(float64(after-before)/float64(accounts*(perAccount-1)), "octets/session")
 	b.ReportMetric(s.metric(b, "postern_sql_connections_in_use"), "db-conns-in-use")
 	b.ReportMetric(0, "ns/op")
 }
 
-// fillAll delivers n mails, each to all users at once.
-func (s *server) fillAll(users []string, n int) error {
-	conn, err := net.Dial("tcp", s.lmtp)
-	if err != nil {
-		return err
-	}
-	c := smtp.NewClientLMTP(conn)
+// fillAll delivers n short mails, each to all users at once.
+func (s *server) fillAll(b *testing.B, users []string, n int) {
+	b.Helper()
+	c := dialLMTP(b, s.lmtp, 1)[0]
 	defer c.Close()
-	if err := c.Hello("localhost"); err != nil {
-		return err
+	envelope, codes := "MAIL FROM:<ann@example.com>\r\n", []string{"250 "}
+	for _, user := range users {
+		envelope += "RCPT TO:<" + user + ">\r\n"
+		codes = append(codes, "250 ")
 	}
 	for i := range n {
-		if err := c.Mail("sender@example.com", nil); err != nil {
-			return err
+		_, err := fmt.Fprintf(c, "%sDATA\r\n", envelope)
+		if err == nil {
+			err = c.expect(append(codes, "354 ")...)
 		}
-		for _, u := range users {
-			if err := c.Rcpt(u, nil); err != nil {
-				return err
-			}
+		if err == nil {
+			_, err = fmt.Fprintf(c, "Subject: short mail %d\r\n\r\nHello.\r\n.\r\n", i)
 		}
-		w, err := c.Data()
-		if err != nil {
-			return err
-		}
-		if _, err := io.Copy(w, bytes.NewReader(corpusMail(1+i-i%50, users[0])[:400])); err != nil {
-			return err
-		}
-		if _, err := fmt.Fprintf(w, "\r\n%d\r\n", i); err != nil {
-			return err
-		}
-		if err := w.Close(); err != nil {
-			return err
+		if err = errors.Join(err, c.expect(codes[1:]...)); err != nil {
+			b.Fatal(err)
 		}
 	}
-	return c.Quit()
 }
 
 // idle opens one session and leaves it in IDLE.
@@ -132,6 +117,23 @@ func (s *server) resident(b *testing.B) int64 {
 		b.Fatal(err)
 	}
 	return kb << 10
+}
+
+// settled is the resident memory once garbage has been collected and what it took given back: hashing a password for each
+// user alone takes tens of megabytes for a moment. Nobody but the collector can be asked, and it works when it must, so
+// the server is made to work until its memory no longer shrinks.
+func (s *server) settled(b *testing.B) int64 {
+	b.Helper()
+	for least := s.resident(b); ; {
+		for until := time.Now().Add(3 * time.Second); time.Now().Before(until); {
+			s.metric(b, "postern_sql_connections_in_use")
+		}
+		now := s.resident(b)
+		if now > least-least/100 {
+			return min(now, least)
+		}
+		least = now
+	}
 }
 
 // metric reads one gauge.
