@@ -127,7 +127,7 @@ func TestTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { client.Close() }) //nolint:errcheck // the server has closed it
+	t.Cleanup(func() { client.Close() })
 	in := bufio.NewReader(client)
 	if _, err := io.WriteString(client, "USER x\r\nQUIT\r\n"); err != nil {
 		t.Fatal(err)
