@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,8 +13,8 @@ import (
 	"postern/pkg/store"
 )
 
-// windowsCached is how many windows of large messages the process keeps, so that a client that reads one in small pieces
-// over many commands has each part decoded once: 16 MiB.
+// windowsCached is how many windows of large messages the process keeps, 16 MiB, so that a client that reads one in small
+// pieces over many commands has each part decoded once. Who reads on needs none but the last.
 const windowsCached = 64
 
 // windowKey names a decoded part of a large message.
@@ -39,6 +40,7 @@ type body struct {
 	hdr  []byte // nil: not read; guarded by mu
 	part int    // guarded by mu
 	data []byte // of part; nil: not read; guarded by mu
+	big  bool   // data is a window of a large message, and memory for others; guarded by mu
 }
 
 // newBody makes the body of a message; l is what has been read of it, or nil.
@@ -73,11 +75,15 @@ func (b *body) ReadAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
-// forget lets go of the octets, whose memory is used again. Another read reads them anew.
+// forget lets go of the octets, whose memory is used again. Another read reads them anew. The window of a large message at
+// which reading stopped is left to whoever reads on from there.
 func (b *body) forget() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.hdr, b.data = nil, nil
+	if b.big {
+		b.a.s.windows.put(windowKey{b.a.id, b.row.ID, b.part}, b.data)
+	}
+	b.hdr, b.data, b.big = nil, nil, false
 }
 
 // from returns octets from off on: at least one, at most to the end of the column they are in. The caller holds mu.
@@ -137,16 +143,20 @@ func (b *body) readPart(part int) error {
 	if part == 0 && !large(&b.row) {
 		return b.readFirst()
 	}
-	key := windowKey{b.a.id, b.row.ID, part}
-	data, ok := b.a.s.windows.get(key)
+	data, ok := b.a.s.windows.take(windowKey{b.a.id, b.row.ID, part})
 	if !ok {
+		memory := b.data // of the window before: a message is read from its beginning to its end
+		b.data = nil
+		if !b.big {
+			memory = make([]byte, window)
+		}
 		var err error
-		if data, err = b.window(part); err != nil {
+		if data, err = b.window(memory[:cap(memory)], part); err != nil {
+			b.big = false
 			return b.failed(err)
 		}
-		b.a.s.windows.put(key, data)
 	}
-	b.data, b.part = data, part
+	b.data, b.part, b.big = data, part, true
 	return nil
 }
 
@@ -155,20 +165,31 @@ select data
 from bodies
 where account_id = $1 and blob_id = $2 and part = $3`
 
-func (b *body) window(part int) ([]byte, error) {
+// window reads a part into memory. It is decoded where the driver has it: a large message is many parts.
+func (b *body) window(memory []byte, part int) ([]byte, error) {
 	key, err := b.a.s.key(b.ctx, b.a.id)
 	if err != nil {
-		return nil, err
-	}
-	var sealed []byte
-	if err := b.a.s.pool.QueryRow(b.ctx, sqlWindow, b.a.id, b.row.ID, part).Scan(&sealed); err != nil {
 		return nil, err
 	}
 	k, err := key.forBlob(b.row.ID)
 	if err != nil {
 		return nil, err
 	}
-	return openColumn(make([]byte, min(b.row.Size-b.head-int64(part)*window, window)), k, part, columnData, sealed)
+	found, err := b.a.s.pool.Query(b.ctx, sqlWindow, b.a.id, b.row.ID, part)
+	if err != nil {
+		return nil, err
+	}
+	defer found.Close()
+	if !found.Next() {
+		return nil, cmp.Or(found.Err(), pgx.ErrNoRows)
+	}
+	memory = memory[:min(b.row.Size-b.head-int64(part)*window, window)]
+	data, err := openColumn(memory, k, part, columnData, found.RawValues()[0])
+	if err != nil {
+		return nil, err
+	}
+	found.Close()
+	return data, found.Err()
 }
 
 // failed counts an error that says the message cannot be read, now or later.

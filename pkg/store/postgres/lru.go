@@ -34,6 +34,19 @@ func (c *lru[K, V]) get(key K) (v V, ok bool) {
 	return e.Value.(lruEntry[K, V]).value, true
 }
 
+// take is get for one who wants the value to himself: nobody else gets it.
+func (c *lru[K, V]) take(key K) (v V, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e, ok := c.items[key]
+	if !ok {
+		return v, false
+	}
+	c.order.Remove(e)
+	delete(c.items, key)
+	return e.Value.(lruEntry[K, V]).value, true
+}
+
 func (c *lru[K, V]) put(key K, value V) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

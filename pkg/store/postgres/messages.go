@@ -64,8 +64,11 @@ func (p *pager) bare(ctx context.Context, yield func(*store.Message, error) bool
 	for _, r := range p.places {
 		for i := r[0]; i < r[1]; i++ {
 			m := p.have.Message(i)
-			m.Body = newBody(ctx, p.a, p.have.Row(i), nil)
-			if !yield(m, nil) {
+			body := newBody(ctx, p.a, p.have.Row(i), nil)
+			m.Body = body
+			again := yield(m, nil)
+			p.done(body)
+			if !again {
 				return
 			}
 		}
@@ -259,14 +262,19 @@ func (pg *page) yield(ctx context.Context, p *pager, yield func(*store.Message, 
 		body := newBody(ctx, p.a, row, l)
 		m.Body = body
 		again := yield(m, err)
-		if pg.memory != nil {
-			body.forget()
-		}
+		p.done(body)
 		if !again {
 			return false
 		}
 	}
 	return true
+}
+
+// done says that the caller has read a message, if it is one that reads each but once.
+func (p *pager) done(b *body) {
+	if p.want&store.Passing != 0 {
+		b.forget()
+	}
 }
 
 func (pg *page) check(l *loaded, id store.MessageID) error {

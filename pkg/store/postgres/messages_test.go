@@ -164,7 +164,7 @@ func TestBigMessageInPieces(t *testing.T) {
 	piece := make([]byte, 64<<10)
 	n := f.statements(func(ctx context.Context) {
 		for off := 0; off < len(text); {
-			for m, err := range f.a.Messages(ctx, snap, allUIDs, store.WithPart|store.WithBody) {
+			for m, err := range f.a.Messages(ctx, snap, allUIDs, store.WithPart|store.WithBody|store.Passing) {
 				if err != nil {
 					t.Fatal(err)
 				}
