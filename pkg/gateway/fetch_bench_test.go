@@ -65,14 +65,20 @@ func (c *imapClient) command(b *testing.B, line string) (octets int64) {
 	if _, err := io.WriteString(c, "t "+line+"\r\n"); err != nil {
 		b.Fatal(err)
 	}
+	return c.answer(b, "t ")
+}
+
+// answer reads to the tagged reply.
+func (c *imapClient) answer(b *testing.B, tag string) (octets int64) {
+	b.Helper()
 	for {
 		line, n, err := c.line()
 		if err != nil {
 			b.Fatal(err)
 		}
 		octets += n
-		if bytes.HasPrefix(line, []byte("t ")) {
-			if !bytes.HasPrefix(line, []byte("t OK")) {
+		if bytes.HasPrefix(line, []byte(tag)) {
+			if !bytes.HasPrefix(line, []byte(tag+"OK")) {
 				b.Fatalf("%s", line)
 			}
 			return octets

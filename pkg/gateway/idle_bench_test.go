@@ -107,11 +107,17 @@ func (s *server) idle(b *testing.B, user string) error {
 // resident is the server's resident memory in octets, without its PostgreSQL.
 func (s *server) resident(b *testing.B) int64 {
 	b.Helper()
+	return s.memory(b, "VmRSS:")
+}
+
+// memory reads a line of what the kernel says of the server, in octets.
+func (s *server) memory(b *testing.B, line string) int64 {
+	b.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
 	if err != nil {
 		b.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(status), "VmRSS:")
+	_, rest, _ := strings.Cut(string(status), line)
 	kb, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
 	if err != nil {
 		b.Fatal(err)
