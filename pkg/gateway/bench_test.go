@@ -31,6 +31,7 @@ type inProcess struct {
 	options  gateway.Options
 	environ  []string // the same settings for another process
 	registry *prometheus.Registry
+	made     atomic.Int64 // accounts
 }
 
 // startGateway runs a gateway on a database until the benchmark ends.
@@ -84,7 +85,7 @@ func (g *inProcess) accounts(b *testing.B, n int) []string {
 	}
 	users := make([]string, n)
 	for i := range users {
-		users[i] = fmt.Sprintf("user%d@example.org", i)
+		users[i] = fmt.Sprintf("user%d@example.org", g.made.Add(1))
 		if _, err := backend.Store.CreateAccount(b.Context(), users[i], secret, 0); err != nil {
 			b.Fatal(err)
 		}

@@ -83,7 +83,7 @@ func big(w io.Writer) error {
 		"Content-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n\r\n"
 	out := bufio.NewWriter(w)
 	r := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0)) // never the same twice: it would be taken for a repetition
-	fmt.Fprintf(out, header, r.Uint64())
+	fmt.Fprintf(out, header, r.Uint64())                         //nolint:errcheck // Flush returns it
 	raw, line := make([]byte, 57), make([]byte, 78)
 	copy(line[76:], "\r\n")
 	for range bigLines {
