@@ -11,6 +11,10 @@ import (
 	"go.uber.org/zap"
 )
 
+// idlePause is how long the news waits for more after news that has been told. What comes alone is told at once; in a storm
+// of deliveries the client hears of many with one look at the store.
+const idlePause = 10 * time.Millisecond
+
 // idle tells the client the news as it comes, until it says otherwise. At intervals it asks the store even if the watch is
 // silent, because a notification may be lost (rule 7 of the store), and says that it is still there.
 func (c *conn) idle(ctx context.Context, _ nothing) error {
@@ -28,6 +32,7 @@ func (c *conn) idle(ctx context.Context, _ nothing) error {
 	tick := time.NewTicker(or(c.srv.IdleKeepalive, DefaultIdleKeepalive) / 24 * 23)
 	defer tick.Stop()
 	heard := c.listen()
+	var rested <-chan time.Time
 	for {
 		if err := c.release(); err != nil {
 			return c.hush(heard, &lost{err})
@@ -38,7 +43,10 @@ func (c *conn) idle(ctx context.Context, _ nothing) error {
 			c.acquire()
 			if c.sel.hears(); c.sel.news { // else it was about another mailbox
 				err = c.idleNews(ctx, 0)
+				wake, rested = nil, time.After(idlePause)
 			}
+		case <-rested:
+			wake, rested = c.sel.watch.C, nil
 		case <-tick.C:
 			c.acquire()
 			err = c.idleNews(ctx, alwaysSync)
