@@ -68,6 +68,19 @@ func (c *imapClient) command(b *testing.B, line string) (octets int64) {
 	return c.answer(b, "t ")
 }
 
+// firstLine sends a command and returns how long the first line of its answer took; the rest is left unread.
+func (c *imapClient) firstLine(b *testing.B, line string) time.Duration {
+	b.Helper()
+	return timed(func() {
+		if _, err := io.WriteString(c, "t "+line+"\r\n"); err != nil {
+			b.Fatal(err)
+		}
+		if _, _, err := c.line(); err != nil {
+			b.Fatal(err)
+		}
+	})
+}
+
 // answer reads to the tagged reply.
 func (c *imapClient) answer(b *testing.B, tag string) (octets int64) {
 	b.Helper()

@@ -52,6 +52,11 @@ alter table floor alter data set storage external`
 	sqlFloorRow = `
 insert into floor (id, data)
 values ($1, $2)`
+
+	sqlFloorRead = `
+select id
+from floor
+where id = $1`
 )
 
 // NewFloor makes the table and opens the connections.
@@ -89,4 +94,12 @@ func (f *Floor) Insert(b testing.TB, n int, octets func(i int) []byte) {
 		})
 	}
 	wg.Wait()
+}
+
+// Select runs the cheapest statement that reads: one row by its key.
+func (f *Floor) Select(b testing.TB) {
+	b.Helper()
+	if _, err := f.pool.Exec(context.Background(), sqlFloorRead, 1); err != nil {
+		b.Fatal(err)
+	}
 }

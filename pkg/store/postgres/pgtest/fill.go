@@ -3,55 +3,43 @@ package pgtest
 import (
 	"context"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 )
 
-const sqlFill = `
-with m as (
-  insert into messages (account_id, mailbox_id, uid, modseq, blob_id, idate, savedate, size, hsize)
-  select account_id, mailbox_id, i, 1 + i, i, 0, 0, 1000, 300
-  from mailboxes, generate_series(1, $1::int) i
-  where name = 'INBOX'
+const (
+	sqlFill = `
+with s as (
+  update mailbox_state s
+  set uidnext = s.uidnext + $2::int, modseq = s.modseq + $2::int, n_msgs = s.n_msgs + $2::int, bytes = s.bytes + 1000 * $2::bigint
+  from accounts a
+  join mailboxes m using (account_id)
+  where a.address = $1 and m.name = 'INBOX' and s.account_id = m.account_id and s.mailbox_id = m.mailbox_id
+  returning s.account_id, s.mailbox_id, s.uidnext - $2::int - 1 as last, s.modseq - $2::int as modseq
 )
-update mailbox_state
-set uidnext = $1 + 1, modseq = $1 + 1, n_msgs = $1, n_unseen = $1, bytes = 1000 * $1
-where mailbox_id = (select mailbox_id from mailboxes where name = 'INBOX')`
+insert into messages (account_id, mailbox_id, uid, modseq, blob_id, idate, savedate, size, hsize, flags)
+select account_id, mailbox_id, last + i, modseq + i, i, 1700000000000 + i, 1700000000000 + i, 1000, 300, 1 | i % 8 & 6
+from s, generate_series(1, $2::int) i`
 
-// FillInbox puts n messages, which have no bodies, into the INBOX of the database's only account: quicker than delivering
-// them where a test is about large mailboxes. No store may have that INBOX open.
-func FillInbox(t testing.TB, dsn string, n int) {
-	t.Helper()
-	conn := connect(t, dsn)
-	if _, err := conn.Exec(t.Context(), sqlFill, n); err != nil {
-		t.Fatal(err)
-	}
-}
+	sqlAnalyze = `
+analyze messages`
+)
 
-// AwaitPacked waits until stores have packed all of n messages that were opened: they do so behind their sessions' backs.
-func AwaitPacked(t testing.TB, dsn string, n int) {
-	t.Helper()
-	conn := connect(t, dsn)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for range tick.C {
-		var packed int
-		if err := conn.QueryRow(t.Context(), `select coalesce(sum(n), 0) from mailbox_index`).Scan(&packed); err != nil {
-			t.Fatal(err)
-		}
-		if packed == n {
-			return
-		}
-	}
-}
-
-func connect(t testing.TB, dsn string) *pgx.Conn {
-	t.Helper()
-	conn, err := pgx.Connect(t.Context(), dsn)
+// Fill puts n messages into the INBOX of an account as if they had been delivered and read, without bodies.
+func Fill(b testing.TB, dsn, address string, n int) {
+	b.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, dsn)
 	if err != nil {
-		t.Fatal(err)
+		b.Fatalf("pgtest: %v", err)
 	}
-	t.Cleanup(func() { conn.Close(context.Background()) }) //nolint:errcheck // the database is dropped
-	return conn
+	defer conn.Close(ctx) //nolint:errcheck // nothing is under way
+	tag, err := conn.Exec(ctx, sqlFill, address, n)
+	if err == nil {
+		_, err = conn.Exec(ctx, sqlAnalyze)
+	}
+	if err != nil || tag.RowsAffected() != int64(n) {
+		b.Fatalf("pgtest: %d messages, %v", tag.RowsAffected(), err)
+	}
 }
