@@ -3,6 +3,7 @@ package pgtest
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -41,5 +42,28 @@ func Fill(b testing.TB, dsn, address string, n int) {
 	}
 	if err != nil || tag.RowsAffected() != int64(n) {
 		b.Fatalf("pgtest: %d messages, %v", tag.RowsAffected(), err)
+	}
+}
+
+const sqlPacked = `
+select coalesce(sum(n), 0)
+from mailbox_index`
+
+// AwaitPacked waits until stores have packed all of n messages that were opened: they do so behind their sessions' backs.
+func AwaitPacked(b testing.TB, dsn string, n int) {
+	b.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		b.Fatalf("pgtest: %v", err)
+	}
+	defer conn.Close(ctx) //nolint:errcheck // nothing is under way
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for packed := -1; packed != n; <-tick.C {
+		if err := conn.QueryRow(ctx, sqlPacked).Scan(&packed); err != nil {
+			b.Fatalf("pgtest: %d of %d messages packed: %v", packed, n, err)
+		}
 	}
 }
