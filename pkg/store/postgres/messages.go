@@ -13,16 +13,19 @@ import (
 	"postern/pkg/store"
 )
 
-// How many messages Messages reads with one query: by number, and by octets that will be in memory.
+// How many messages Messages reads with one query: by number, and by octets that will be in memory; and how many pages are
+// on their way while one is yielded, so that reading, decoding and sending keep all processors busy. A caller that takes
+// its time pins all of these pages.
 const (
 	pageHeaders = 256
 	pageBodies  = 128
-	pageOctets  = 1 << 20
+	pageOctets  = 768 << 10
+	pagesAhead  = 2
 	treeOctets  = 1 << 10 // what a MIME tree takes, for that sum
 )
 
 // Messages implements store.Account. What the snapshot knows comes from it. Headers, trees and bodies come in pages by
-// body, the next page already on its way while one is yielded; the connection is back in the pool before the first
+// body, the next pages already on their way while one is yielded; the connection is back in the pool before the first
 // message of a page is.
 func (a *account) Messages(ctx context.Context, have *store.Snapshot, uids imap.UIDSet, want store.Fields) iter.Seq2[*store.Message, error] {
 	return func(yield func(*store.Message, error) bool) {
@@ -34,14 +37,13 @@ func (a *account) Messages(ctx context.Context, have *store.Snapshot, uids imap.
 			p.bare(ctx, yield)
 			return
 		}
-		next := p.start(ahead)
-		for next != nil {
-			page := <-next
+		for coming := p.start(ahead, nil); len(coming) > 0; {
+			page := <-coming[0]
 			if page.err != nil {
 				yield(nil, failed("read messages", page.err))
 				return
 			}
-			next = p.start(ahead)
+			coming = p.start(ahead, coming[1:])
 			again := page.yield(ctx, p, yield)
 			page.memory.release()
 			if !again {
@@ -83,18 +85,21 @@ type page struct {
 	err    error // of the query: ends everything
 }
 
-// start begins to read the next page; nil means there is none.
-func (p *pager) start(ctx context.Context) <-chan *page {
-	pg := &page{places: p.next()}
-	if len(pg.places) == 0 {
-		return nil
+// start begins to read pages until there are enough coming, or no more.
+func (p *pager) start(ctx context.Context, coming []<-chan *page) []<-chan *page {
+	for len(coming) < pagesAhead {
+		pg := &page{places: p.next()}
+		if len(pg.places) == 0 {
+			break
+		}
+		done := make(chan *page, 1) // nobody need receive
+		go func() {
+			pg.err = p.load(ctx, pg)
+			done <- pg
+		}()
+		coming = append(coming, done)
 	}
-	done := make(chan *page, 1) // nobody need receive
-	go func() {
-		pg.err = p.load(ctx, pg)
-		done <- pg
-	}()
-	return done
+	return coming
 }
 
 // next takes as many places as make a page.
