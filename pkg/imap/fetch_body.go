@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strconv"
 	"strings"
 
@@ -144,6 +145,10 @@ func (it *sectionItem) open(m *store.Message, w *windows) (content, error) {
 	}
 	r = fragment(r, it.partial)
 	x := content{label: it.label, size: r.Size()}
+	if octets := atHand(r); octets != nil {
+		x.r = octets
+		return x, nil
+	}
 	head := w.take(int(min(x.size, windowSize)))
 	if _, err := io.ReadFull(r, head); err != nil {
 		return content{}, fmt.Errorf("read %s: %w", it.label, err)
@@ -153,6 +158,17 @@ func (it *sectionItem) open(m *store.Message, w *windows) (content, error) {
 		x.r = &source{Reader: io.MultiReader(x.r, r)}
 	}
 	return x, nil
+}
+
+// atHand returns the octets of r, or nil if they are not in memory. They have been read: sending them cannot fail.
+func atHand(r *io.SectionReader) *net.Buffers {
+	body, off, n := r.Outer()
+	if in, ok := body.(store.InMemory); ok {
+		if octets := in.Octets(off, n); octets != nil {
+			return (*net.Buffers)(&octets)
+		}
+	}
+	return nil
 }
 
 func (it *sectionItem) reader(m *store.Message) (*io.SectionReader, error) {

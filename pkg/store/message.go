@@ -24,6 +24,13 @@ type Message struct {
 	Body     io.ReaderAt   // the octets, Size of them; each read is at most one short query, nothing is held between reads
 }
 
+// InMemory is what a Body may be besides: octets it has in memory, for those who would only copy them.
+type InMemory interface {
+	// Octets returns the n octets from off on in pieces, or nil if they would have to be read. They must not be changed,
+	// and are valid as long as the message.
+	Octets(off, n int64) [][]byte
+}
+
 // Fields says which parts of a message Messages must load beyond the ones that are always there. Body can be read
 // without WithHeader or WithBody; they bring it in pages, ahead of the reads.
 type Fields uint8

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"io"
+	"net"
 	"strconv"
 	"strings"
 	"sync"
@@ -175,10 +176,24 @@ const window = 64 << 10
 
 var windows = sync.Pool{New: func() any { return new([window]byte) }}
 
-func (e *Encoder) copy(size int64, r io.Reader) *Encoder {
-	if b, ok := r.(*bytes.Reader); ok && int64(b.Len()) == size && e.err == nil {
-		_, e.err = b.WriteTo(e.w) // they are in memory already
+// inMemory writes octets that need not be read first.
+func (e *Encoder) inMemory(size int64, r io.WriterTo) *Encoder {
+	if e.err != nil {
 		return e
+	}
+	var n int64
+	if n, e.err = r.WriteTo(e.w); e.err == nil && n != size {
+		e.err = io.ErrUnexpectedEOF
+	}
+	return e
+}
+
+func (e *Encoder) copy(size int64, r io.Reader) *Encoder {
+	switch r := r.(type) {
+	case *bytes.Reader:
+		return e.inMemory(size, r)
+	case *net.Buffers:
+		return e.inMemory(size, r)
 	}
 	p := windows.Get().(*[window]byte)
 	defer windows.Put(p)

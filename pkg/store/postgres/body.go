@@ -75,6 +75,17 @@ func (b *body) ReadAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
+// Octets implements store.InMemory, for messages that are not large.
+func (b *body) Octets(off, n int64) [][]byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.hdr == nil || b.data == nil || b.big || off < 0 || n < 0 || off+n > b.row.Size {
+		return nil
+	}
+	from, to := min(off, b.head), min(off+n, b.head)
+	return [][]byte{b.hdr[from:to], b.data[off-from : off+n-to]}
+}
+
 // forget lets go of the octets, whose memory is used again. Another read reads them anew. The window of a large message at
 // which reading stopped is left to whoever reads on from there.
 func (b *body) forget() {

@@ -67,11 +67,29 @@ func TestMessagesRead(t *testing.T) {
 				t.Errorf("want %d, message %d: part %v", want, n, m.Part)
 			}
 			readPieces(t, m, texts[n])
+			readInMemory(t, m, texts[n])
 			n++
 		}
 		if n != len(texts) {
 			t.Errorf("want %d: %d messages", want, n)
 		}
+	}
+}
+
+// readInMemory holds that what a body has in memory is what it reads.
+func readInMemory(t *testing.T, m *store.Message, text string) {
+	t.Helper()
+	r := rand.New(rand.NewPCG(uint64(m.UID), 1))
+	for range 20 {
+		off := r.Int64N(m.Size + 1)
+		n := r.Int64N(m.Size - off + 1)
+		octets := m.Body.(store.InMemory).Octets(off, n)
+		if got := bytes.Join(octets, nil); octets != nil && string(got) != text[off:off+n] {
+			t.Fatalf("%d octets from %d: %.40q", n, off, got)
+		}
+	}
+	if m.Body.(store.InMemory).Octets(1, m.Size) != nil {
+		t.Error("octets beyond the end")
 	}
 }
 
