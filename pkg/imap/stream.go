@@ -10,7 +10,7 @@ import (
 
 const (
 	readBuffer  = 4 << 10
-	writeBuffer = 16 << 10 // a TLS record
+	writeBuffer = 64 << 10 // some TLS records, which the listener sends together
 )
 
 // errStopping ends the wait for a command when the server is shutting down.

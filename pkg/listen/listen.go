@@ -171,7 +171,7 @@ func (l *listener) admit(c net.Conn) net.Conn {
 	if l.o.TLS == nil {
 		return counted
 	}
-	return &tlsConn{Conn: tls.Server(counted, l.o.TLS), limit: l.o.Handshake, closed: l.closed}
+	return newTLSConn(counted, l.o, l.closed)
 }
 
 func (l *listener) leave(from netip.Prefix) {

@@ -4,19 +4,29 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"net"
 	"sync"
 	"time"
 )
+
+// maxRecord is how much one TLS record carries (RFC 8446 §5.1).
+const maxRecord = 16 << 10
 
 // tlsConn is a server's TLS connection whose handshake has a deadline of its own, whatever deadlines the protocol sets:
 // a peer that never finishes it holds a goroutine for so long and no longer.
 type tlsConn struct {
 	*tls.Conn
+	below  *records
 	limit  time.Duration
 	closed <-chan struct{} // the listener's
 
 	once sync.Once
 	err  error // of the handshake
+}
+
+func newTLSConn(c net.Conn, o Options, closed <-chan struct{}) *tlsConn {
+	below := &records{Conn: c}
+	return &tlsConn{Conn: tls.Server(below, o.TLS), below: below, limit: o.Handshake, closed: closed}
 }
 
 // HandshakeContext runs the handshake unless it has been run. It ends at the limit and with the listener too.
@@ -52,5 +62,13 @@ func (c *tlsConn) Write(p []byte) (int, error) {
 	if err := c.HandshakeContext(context.Background()); err != nil {
 		return 0, err
 	}
-	return c.Conn.Write(p)
+	if len(p) <= maxRecord {
+		return c.Conn.Write(p)
+	}
+	c.below.hold()
+	n, err := c.Conn.Write(p)
+	if ferr := c.below.flush(); err == nil && ferr != nil {
+		return 0, ferr
+	}
+	return n, err
 }
