@@ -41,7 +41,7 @@ func parseAppend(d *wire.Decoder, _ flags) (appendRequest, error) {
 }
 
 func (c *conn) append(ctx context.Context, r appendRequest) error {
-	box, err := c.account.Mailbox(ctx, r.mailbox)
+	to, err := c.mailbox(ctx, r.mailbox, store.RightInsert)
 	if err != nil {
 		return tryCreate(err) // before a client that waits sends the message
 	}
@@ -54,11 +54,11 @@ func (c *conn) append(ctx context.Context, r appendRequest) error {
 	}
 	defer c.discard(spooled)
 	draft := &store.Draft{Spooled: spooled, Flags: r.flags, Received: or(r.received, time.Now())}
-	uids, err := c.account.Append(ctx, box.ID, draft)
+	uids, err := to.account.Append(ctx, to.box.ID, draft)
 	if err != nil {
 		return tryCreate(err)
 	}
-	c.answer(fmt.Sprintf("APPENDUID %d %d", box.UIDValidity, uids[0]), "Appended.")
+	c.answer(fmt.Sprintf("APPENDUID %d %d", to.box.UIDValidity, uids[0]), "Appended.")
 	return nil
 }
 

@@ -27,7 +27,7 @@ func parseCopy(d *wire.Decoder, fl flags) (copyRequest, error) {
 }
 
 func (c *conn) copy(ctx context.Context, r copyRequest) error {
-	data, err := c.transfer(ctx, r, c.account.Copy)
+	data, err := c.transfer(ctx, r, c.sel.account.Copy)
 	if err != nil {
 		return fmt.Errorf("copy: %w", err)
 	}
@@ -41,7 +41,7 @@ func (c *conn) move(ctx context.Context, r copyRequest) error {
 	if err := c.writable(); err != nil {
 		return err
 	}
-	data, err := c.transfer(ctx, r, c.account.Move)
+	data, err := c.transfer(ctx, r, c.sel.account.Move)
 	if err != nil {
 		return fmt.Errorf("move: %w", err)
 	}
@@ -59,7 +59,7 @@ type transferFunc func(ctx context.Context, from, to store.MailboxID, uids imap.
 // transfer copies or moves. Both do all or nothing, so a number that stands for an expunged message refuses the command
 // (RFC 2180 §4.4.1); a UID that is not there is passed over (RFC 3501 §6.4.8).
 func (c *conn) transfer(ctx context.Context, r copyRequest, f transferFunc) (imap.CopyData, error) {
-	dest, err := c.account.Mailbox(ctx, r.dest)
+	dest, err := c.mailbox(ctx, r.dest, store.RightInsert)
 	if err != nil {
 		return imap.CopyData{}, tryCreate(err)
 	}
@@ -70,9 +70,9 @@ func (c *conn) transfer(ctx context.Context, r copyRequest, f transferFunc) (ima
 	if !r.byUID && present(c.sel.snap, uids) < size(uids) {
 		return imap.CopyData{}, refusal{code: "EXPUNGEISSUED", text: "Some of the messages no longer exist."}
 	}
-	data, err := f(ctx, c.sel.box.ID, dest.ID, uids)
+	data, err := f(ctx, c.sel.box.ID, dest.box.ID, uids)
 	if errors.Is(err, store.ErrNotFound) { // one of the two has been deleted
-		if _, missing := c.account.Mailbox(ctx, r.dest); missing != nil {
+		if _, missing := c.mailbox(ctx, r.dest, store.RightInsert); missing != nil {
 			err = tryCreate(missing)
 		}
 	}

@@ -56,6 +56,10 @@ func (c *conn) create(ctx context.Context, r createRequest) error {
 			use = append(use, uses[i])
 		}
 	}
-	_, err := c.account.Create(ctx, r.mailbox, use...)
+	at, err := c.locateNew(ctx, r.mailbox)
+	if err != nil {
+		return err
+	}
+	_, err = at.account.Create(ctx, at.name, use...)
 	return err
 }

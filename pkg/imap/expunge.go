@@ -46,7 +46,7 @@ func (c *conn) expunge(ctx context.Context, r expungeRequest) error {
 // expungeDeleted removes the messages that have \Deleted at this moment, those of set only unless it is nil. EXPUNGE and
 // CLOSE share it.
 func (c *conn) expungeDeleted(ctx context.Context, set imap.UIDSet) error {
-	snap, _, err := c.account.Refresh(ctx, c.sel.snap)
+	snap, _, err := c.sel.account.Refresh(ctx, c.sel.snap)
 	if err != nil {
 		return fmt.Errorf("expunge: %w", err)
 	}
@@ -57,7 +57,7 @@ func (c *conn) expungeDeleted(ctx context.Context, set imap.UIDSet) error {
 	if len(deleted) == 0 {
 		return nil
 	}
-	if _, err := c.account.Expunge(ctx, c.sel.box.ID, deleted, c.actor()); err != nil {
+	if _, err := c.sel.account.Expunge(ctx, c.sel.box.ID, deleted, c.actor()); err != nil {
 		return fmt.Errorf("expunge: %w", err)
 	}
 	return nil

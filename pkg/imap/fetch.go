@@ -214,7 +214,7 @@ func (f *fetching) changed(uids imap.UIDSet) imap.UIDSet {
 
 // messages answers with what must be read. A message that cannot be read is passed over, logged, and makes the reply a NO.
 func (f *fetching) messages(ctx context.Context, uids imap.UIDSet) error {
-	for m, err := range f.c.account.Messages(ctx, f.c.sel.snap, uids, f.r.needs()|store.Passing) {
+	for m, err := range f.c.sel.account.Messages(ctx, f.c.sel.snap, uids, f.r.needs()|store.Passing) {
 		if m == nil {
 			return fmt.Errorf("fetch: %w", err)
 		}
@@ -317,7 +317,7 @@ func (f *fetching) failed(ctx context.Context, uid imap.UID, err error) {
 
 // expunged reports whether a message is gone by now. Its octets outlive it for a while only.
 func (f *fetching) expunged(ctx context.Context, uid imap.UID) bool {
-	snap, _, err := f.c.account.Refresh(ctx, f.c.sel.snap)
+	snap, _, err := f.c.sel.account.Refresh(ctx, f.c.sel.snap)
 	if err != nil {
 		return false
 	}
@@ -346,7 +346,7 @@ func (f *fetching) setSeen(ctx context.Context) error {
 		return nil
 	}
 	ch := store.FlagChange{Op: imap.StoreFlagsAdd, Flags: []imap.Flag{imap.FlagSeen}}
-	_, err := f.c.account.SetFlags(ctx, f.c.sel.box.ID, store.UIDSetOf(f.seen), ch)
+	_, err := f.c.sel.account.SetFlags(ctx, f.c.sel.box.ID, store.UIDSetOf(f.seen), ch)
 	f.seen = f.seen[:0]
 	if err != nil {
 		return fmt.Errorf("mark as seen: %w", err)
@@ -357,7 +357,7 @@ func (f *fetching) setSeen(ctx context.Context) error {
 // tellVanished says which messages of set have gone since a mod-sequence (RFC 7162 §3.2.6). Those the client still has a
 // number for are left to the announcement after the command.
 func (c *conn) tellVanished(ctx context.Context, set imap.UIDSet, at store.ModSeq) error {
-	ch, err := c.account.Since(ctx, c.sel.snap, at)
+	ch, err := c.sel.account.Since(ctx, c.sel.snap, at)
 	if err != nil {
 		return fmt.Errorf("fetch vanished: %w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"postern/pkg/imap/wire"
+	"postern/pkg/store"
 )
 
 // RENAME (RFC 3501 §6.3.5).
@@ -18,5 +19,16 @@ func parseRename(d *wire.Decoder, _ flags) (renameRequest, error) {
 }
 
 func (c *conn) rename(ctx context.Context, r renameRequest) error {
-	return c.account.Rename(ctx, r.from, r.to)
+	from, err := c.locate(ctx, r.from, store.RightDelete)
+	if err != nil {
+		return err
+	}
+	to, err := c.locateNew(ctx, r.to)
+	if err != nil {
+		return err
+	}
+	if from.account.ID() != to.account.ID() {
+		return refusal{code: "CANNOT", text: "A mailbox cannot change its owner."}
+	}
+	return from.account.Rename(ctx, from.name, to.name)
 }

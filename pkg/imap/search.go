@@ -93,7 +93,7 @@ func (c *conn) search(ctx context.Context, r searchRequest) error {
 		c.enable(imap.CapCondStore) // RFC 7162 §3.1
 	}
 	c.resolveCriteria(&r.criteria)
-	uids, err := c.account.Search(ctx, c.sel.snap, &r.criteria)
+	uids, err := c.sel.account.Search(ctx, c.sel.snap, &r.criteria)
 	if err != nil {
 		return fmt.Errorf("search: %w", err)
 	}

@@ -113,16 +113,20 @@ func (c *conn) selectMailbox(ctx context.Context, r selectRequest) error {
 
 // open makes the mailbox the selected one. It watches before it looks, so that nothing is missed between.
 func (c *conn) open(ctx context.Context, r selectRequest) error {
-	watch := c.srv.Accounts.Watch(c.account.ID())
+	at, err := c.locate(ctx, r.mailbox, store.RightRead)
+	if err != nil {
+		return err
+	}
+	watch := c.srv.Accounts.Watch(at.account.ID())
 	checked := time.Now()
-	box, snap, err := c.account.Open(ctx, r.mailbox)
+	box, snap, err := at.account.Open(ctx, at.name)
 	if err != nil {
 		watch.Close()
 		return err
 	}
 	c.state = inSelected
 	c.sel = &selected{
-		box: box, snap: snap, view: snap.View(), readOnly: r.readOnly,
+		location: at, box: box, snap: snap, view: snap.View(), readOnly: r.readOnly,
 		watch: watch, checked: checked, keywords: snap.Keywords(),
 	}
 	switch n := snap.Len(); {
@@ -167,7 +171,7 @@ func (c *conn) catchUp(ctx context.Context, r *resync) error {
 	if r == nil || r.uidValidity != s.snap.UIDValidity() {
 		return nil // what it knows is of another mailbox; UIDVALIDITY says so
 	}
-	ch, err := c.account.Since(ctx, s.snap, r.modSeq)
+	ch, err := s.account.Since(ctx, s.snap, r.modSeq)
 	if err != nil {
 		return fmt.Errorf("changes since %d: %w", r.modSeq, err)
 	}

@@ -10,6 +10,7 @@ import (
 
 // selected is the mailbox a session has selected, as far as the session knows it.
 type selected struct {
+	location
 	box      store.Mailbox // as it was when it was selected; only ID, UIDValidity and Use stay true
 	snap     *store.Snapshot
 	view     *store.View
@@ -23,6 +24,9 @@ type selected struct {
 	keywords []imap.Flag // those the client knows of
 	place    place       // in the content of a part that is fetched in fragments
 }
+
+// is reports whether t is the selected mailbox.
+func (s *selected) is(t target) bool { return s.box.ID == t.box.ID && s.account.ID() == t.account.ID() }
 
 // resolve turns what a client wrote into the UIDs of messages it knows. UIDs it does not know are dropped; a message number
 // it does not know is store.ErrNoSuchNumber.

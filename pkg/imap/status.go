@@ -46,15 +46,15 @@ func parseStatus(d *wire.Decoder, _ flags) (statusRequest, error) {
 }
 
 func (c *conn) status(ctx context.Context, r statusRequest) error {
-	box, err := c.account.Mailbox(ctx, r.mailbox)
+	at, err := c.mailbox(ctx, r.mailbox, store.RightRead)
 	if err != nil {
 		return err
 	}
 	if slices.Contains(r.items, "HIGHESTMODSEQ") {
 		c.enable(imap.CapCondStore) // RFC 7162 §3.1
 	}
-	c.enc.Atom("* STATUS ").Mailbox(box.Name).SP().List(len(r.items), func(i int) {
-		c.enc.Atom(r.items[i]).SP().Number64(statusItems[r.items[i]](c, &box))
+	c.enc.Atom("* STATUS ").Mailbox(at.title(at.box.Name)).SP().List(len(r.items), func(i int) {
+		c.enc.Atom(r.items[i]).SP().Number64(statusItems[r.items[i]](c, &at.box))
 	}).CRLF()
 	return nil
 }

@@ -86,11 +86,11 @@ func (c *conn) storeFlags(ctx context.Context, r storeRequest) error {
 	if err != nil {
 		return err
 	}
-	res, err := c.account.SetFlags(ctx, c.sel.box.ID, uids, r.change)
+	res, err := c.sel.account.SetFlags(ctx, c.sel.box.ID, uids, r.change)
 	if err != nil {
 		return fmt.Errorf("store flags: %w", err)
 	}
-	snap, _, err := c.account.Refresh(ctx, c.sel.snap)
+	snap, _, err := c.sel.account.Refresh(ctx, c.sel.snap)
 	if err != nil {
 		return fmt.Errorf("store flags: %w", err)
 	}

@@ -40,7 +40,7 @@ func (c *conn) syncAfter(ctx context.Context, fl flags) error {
 func (c *conn) sync(ctx context.Context, expunge bool) error {
 	s := c.sel
 	s.news, s.checked = false, time.Now()
-	snap, ch, err := c.account.Refresh(ctx, s.snap)
+	snap, ch, err := s.account.Refresh(ctx, s.snap)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return errDeleted
@@ -132,7 +132,7 @@ func (c *conn) tellRecent(ctx context.Context, grown bool) {
 // goes on.
 func (c *conn) claimRecent(ctx context.Context) {
 	s, upTo := c.sel, c.sel.snap.UIDNext()
-	from, err := c.account.ClaimRecent(ctx, s.box.ID, upTo)
+	from, err := s.account.ClaimRecent(ctx, s.box.ID, upTo)
 	if err != nil {
 		c.log.Warn("claim recent messages", zap.Error(err))
 		return

@@ -9,6 +9,8 @@ var (
 	ErrName            = errors.New("name not allowed")
 	ErrUse             = errors.New("special use already taken")
 	ErrHasChildren     = errors.New("mailbox has children")
+	ErrNoPermission    = errors.New("no permission")
+	ErrRights          = errors.New("unknown right")
 	ErrReadOnly        = errors.New("read-only")
 	ErrOverQuota       = errors.New("over quota")
 	ErrTooBig          = errors.New("message too big")
