@@ -36,6 +36,7 @@ var offers = []Capability{
 	{imap.CapSpecialUse, "RFC 6154", loggedIn},
 	{imap.CapCreateSpecialUse, "RFC 6154", loggedIn},
 	{imap.CapESearch, "RFC 4731", loggedIn},
+	{imap.CapSearchRes, "RFC 5182", loggedIn},
 	{imap.CapStatusSize, "RFC 8438", loggedIn},
 	{imap.CapBinary, "RFC 3516", loggedIn},
 	{imap.CapCondStore, "RFC 7162", loggedIn},

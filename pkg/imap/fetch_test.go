@@ -115,7 +115,7 @@ func TestParseFetch(t *testing.T) {
 		{0, ` 1: FLAGS`, ``},
 		{0, ` 1,,2 FLAGS`, ``},
 		{0, ` 4294967296 FLAGS`, ``},
-		{0, ` $ FLAGS`, ``},
+		{0, ` $ FLAGS`, `$ FLAGS`},
 		{0, ` 1 NOSUCH`, ``},
 		{0, ` 1 (FLAGS`, ``},
 		{0, ` 1 FLAGS)`, ``},
@@ -233,6 +233,9 @@ func (r fetchRequest) spell() string {
 
 // spellSet writes a set in the order the client gave it, which UIDSet.String does not promise for "*".
 func spellSet(set imap.NumSet) string {
+	if imap.IsSearchRes(set) {
+		return "$"
+	}
 	var parts []string
 	add := func(a, b uint32) {
 		s := strings.ReplaceAll(fmt.Sprintf("/%d:/%d/", a, b), "/0/", "*")

@@ -14,10 +14,11 @@ import (
 )
 
 type searchRequest struct {
-	criteria store.Criteria      // numbers as the client wrote them, see resolveCriteria
-	ret      *imap.SearchOptions // nil asks for the untagged SEARCH of RFC 3501
-	modSeq   bool                // MODSEQ is among the keys
+	criteria store.Criteria // numbers as the client wrote them, see resolveCriteria
+	ret      *searchReturn  // nil asks for the untagged SEARCH of RFC 3501
+	modSeq   bool           // MODSEQ is among the keys
 	byUID    bool
+	refusal  error // why it cannot be carried out
 }
 
 // errCharset refuses what is neither of the charsets (RFC 3501 §7.1). They are all a client needs: there is no text that
@@ -33,7 +34,8 @@ func parseSearch(d *wire.Decoder, fl flags) (searchRequest, error) {
 	}
 	if word == "CHARSET" {
 		if charset := strings.ToUpper(d.SP().AString()); d.Err() == nil && charset != "UTF-8" && charset != "US-ASCII" {
-			return r, errCharset // what follows cannot be read, and need not be
+			r.refusal = errCharset
+			return r, nil // what follows cannot be read, and need not be
 		}
 		word = firstWord(d.SP())
 	}
@@ -63,44 +65,24 @@ func textKeys(c *store.Criteria) int {
 	return n
 }
 
-// searchReturns are the result options of RFC 4731 §3.1.
-var searchReturns = map[string]func(*imap.SearchOptions){
-	"MIN":   func(o *imap.SearchOptions) { o.ReturnMin = true },
-	"MAX":   func(o *imap.SearchOptions) { o.ReturnMax = true },
-	"ALL":   func(o *imap.SearchOptions) { o.ReturnAll = true },
-	"COUNT": func(o *imap.SearchOptions) { o.ReturnCount = true },
-}
-
-// parseReturn reads the options in parentheses; none of them means ALL (RFC 4731 §3.1).
-func parseReturn(d *wire.Decoder) *imap.SearchOptions {
-	o := &imap.SearchOptions{}
-	d.List(func() {
-		set, ok := searchReturns[d.Keyword()]
-		if !ok {
-			d.Fail("MIN, MAX, ALL or COUNT")
-			return
-		}
-		set(o)
-	})
-	if *o == (imap.SearchOptions{}) {
-		o.ReturnAll = true
-	}
-	return o
-}
-
 func (c *conn) search(ctx context.Context, r searchRequest) error {
 	if r.modSeq {
 		c.enable(imap.CapCondStore) // RFC 7162 §3.1
 	}
 	c.resolveCriteria(&r.criteria)
+	c.sel.beginSave(r.ret)
+	if r.refusal != nil {
+		return r.refusal
+	}
 	uids, err := c.sel.account.Search(ctx, c.sel.snap, &r.criteria)
 	if err != nil {
 		return fmt.Errorf("search: %w", err)
 	}
-	nums := c.found(uids, r.byUID)
-	if r.ret == nil {
+	c.sel.save(r.ret, uids)
+	switch nums := c.found(uids, r.byUID); {
+	case r.ret == nil:
 		c.writeSearch(nums, uids, r)
-	} else {
+	case r.ret.tells():
 		c.writeESearch(nums, uids, r)
 	}
 	c.answer("", "Searched.")
@@ -153,7 +135,7 @@ func (c *conn) writeESearch(nums []uint32, uids []imap.UID, r searchRequest) {
 		c.enc.Atom(" ALL ").NumSet(setOf(nums))
 	}
 	if r.modSeq && n > 0 {
-		c.enc.Atom(" MODSEQ ").Number64(int64(c.highest(reported(uids, r.ret))))
+		c.enc.Atom(" MODSEQ ").Number64(int64(c.highest(reported(uids, &r.ret.SearchOptions))))
 	}
 	c.enc.CRLF()
 }
@@ -201,7 +183,9 @@ func setOf(nums []uint32) imap.SeqSet {
 func (c *conn) resolveCriteria(k *store.Criteria) {
 	last, _ := c.sel.view.UID(c.sel.view.Len())
 	for i, set := range k.UID {
-		k.UID[i] = static(set, last)
+		if k.UID[i] = c.sel.saved; !imap.IsSearchRes(set) {
+			k.UID[i] = static(set, last)
+		}
 	}
 	for _, set := range k.SeqNum {
 		k.UID = append(k.UID, c.between(set))

@@ -61,7 +61,7 @@ var searchKeys = map[string]func(*wire.Decoder, *store.Criteria){
 
 // firstWord reads the word a key begins with: empty if it begins with a parenthesis or a number.
 func firstWord(d *wire.Decoder) string {
-	if b := d.Peek(); b == '(' || b == '*' || b >= '0' && b <= '9' {
+	if b := d.Peek(); b == '(' || b == '*' || b == '$' || b >= '0' && b <= '9' {
 		return ""
 	}
 	return d.Keyword()
@@ -84,6 +84,8 @@ func parseKey(d *wire.Decoder, c *store.Criteria, word string, depth int) {
 		c.Or = append(c.Or, [2]store.Criteria{nested(d, next), nested(d, next)})
 	case word == "" && d.Peek() == '(':
 		parseGroup(d, func() { next(c) })
+	case word == "" && d.Peek() == '$':
+		c.UID = append(c.UID, d.UIDSet())
 	case word == "" && d.Err() == nil:
 		c.SeqNum = append(c.SeqNum, d.NumSet(false).(imap.SeqSet))
 	default:

@@ -66,7 +66,7 @@ func describeCriteria(c *store.Criteria) string {
 func (r searchRequest) describe() string {
 	s := describeCriteria(&r.criteria)
 	if r.ret != nil {
-		s += fmt.Sprintf(" return %+v", *r.ret)
+		s += fmt.Sprintf(" return %+v", r.ret.SearchOptions)
 	}
 	return s
 }
@@ -110,6 +110,9 @@ func TestParseSearch(t *testing.T) {
 		{` OR (1 SEEN) OR FROM a NOT TO b UNSEEN`, `-\Seen (seq 1:1 +\Seen | (From="a" | !(To="b")))`},
 		{` (ALL)`, ``},
 		{` ((SEEN) (FLAGGED UID 1))`, `uid 1:1 +\Seen +\Flagged`},
+		{` $`, `uid $`},
+		{` UID $ NOT ($ SEEN)`, `uid $ !(uid $ +\Seen)`},
+		{` RETURN (SAVE) $`, `uid $ return {ReturnMin:false ReturnMax:false ReturnAll:false ReturnCount:false ReturnSave:true}`},
 		{` MODSEQ 620162338`, `modseq 620162338`},
 		{` MODSEQ 0`, `modseq 0`},
 		{` MODSEQ "/flags/\\draft" all 620162338`, `modseq 620162338`},
@@ -133,8 +136,8 @@ func TestParseSearchBad(t *testing.T) {
 	for _, line := range []string{
 		``, ` `, ` NOSUCH`, ` ALL `, ` ALL  SEEN`, ` ()`, ` (ALL`, ` ALL)`, ` NOT`, ` NOT `, ` OR SEEN`, ` OR`, ` FROM`, ` FROM `,
 		` HEADER X`, ` SINCE 31-Foo-2020`, ` SINCE 2020-01-01`, ` SINCE 30-Feb-2020`, ` LARGER x`, ` LARGER -1`, ` SMALLER`,
-		` UID`, ` UID x`, ` 0`, ` 1,`, ` $`, ` KEYWORD`, ` KEYWORD \Foo`, ` MODSEQ`, ` MODSEQ x`, ` MODSEQ "/flags/x" 1`,
-		` MODSEQ "/flags/x" some 1`, ` RETURN (MIN)`, ` RETURN MIN ALL`, ` RETURN (LEAST) ALL`, ` RETURN (SAVE) ALL`, ` RETURN (MIN`,
+		` UID`, ` UID x`, ` 0`, ` 1,`, ` KEYWORD`, ` KEYWORD \Foo`, ` MODSEQ`, ` MODSEQ x`, ` MODSEQ "/flags/x" 1`,
+		` MODSEQ "/flags/x" some 1`, ` RETURN (MIN)`, ` RETURN MIN ALL`, ` RETURN (LEAST) ALL`, ` $5`, ` $,1`, ` RETURN (MIN`,
 		` CHARSET`, ` CHARSET UTF-8`, ` CHARSET UTF-8 RETURN (MIN) ALL`, ` "x"`, " SUBJECT \"\xff\"", " SUBJECT \"a\x00\"",
 		` ` + strings.Repeat("NOT ", 60) + `SEEN`,
 		` ` + strings.Repeat("(", 60) + `SEEN` + strings.Repeat(")", 60),
@@ -150,8 +153,8 @@ func TestParseSearchBad(t *testing.T) {
 func TestParseSearchCharset(t *testing.T) {
 	t.Parallel()
 	d := decoderOf(" CHARSET ISO-2022-JP SUBJECT {3}\r\nabc")
-	if _, err := parseSearch(d, 0); !errors.Is(err, errCharset) {
-		t.Errorf("%v, want %v", err, errCharset)
+	if r, err := parseSearch(d, 0); err != nil || !errors.Is(r.refusal, errCharset) {
+		t.Errorf("%v, %v, want %v", r.refusal, err, errCharset)
 	}
 	if err := d.Err(); err != nil {
 		t.Errorf("the command was not read to its end: %v", err)

@@ -23,6 +23,7 @@ type selected struct {
 	told     uint32      // RECENT, as last reported
 	keywords []imap.Flag // those the client knows of
 	place    place       // in the content of a part that is fetched in fragments
+	saved    imap.UIDSet // "$": the result of the latest search that was to be saved, see saveResult
 }
 
 // is reports whether t is the selected mailbox.
@@ -30,7 +31,12 @@ func (s *selected) is(t target) bool { return s.box.ID == t.box.ID && s.account.
 
 // resolve turns what a client wrote into the UIDs of messages it knows. UIDs it does not know are dropped; a message number
 // it does not know is store.ErrNoSuchNumber.
-func (s *selected) resolve(set imap.NumSet) (imap.UIDSet, error) { return s.view.Resolve(set) }
+func (s *selected) resolve(set imap.NumSet) (imap.UIDSet, error) {
+	if imap.IsSearchRes(set) {
+		return s.result(), nil
+	}
+	return s.view.Resolve(set)
+}
 
 // learn takes over a longer list of keywords and reports whether the client must be told.
 func (s *selected) learn(keywords []imap.Flag) bool {
