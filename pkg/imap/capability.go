@@ -41,6 +41,8 @@ var offers = []Capability{
 	{imap.CapBinary, "RFC 3516", loggedIn},
 	{imap.CapCondStore, "RFC 7162", loggedIn},
 	{imap.CapQResync, "RFC 7162", loggedIn},
+	{imap.CapObjectID, "RFC 8474", loggedIn},
+	{imap.CapSaveDate, "RFC 8514", loggedIn},
 	{imap.CapAppendLimit, "RFC 7889", loggedIn},
 }
 

@@ -60,6 +60,10 @@ func (c *conn) create(ctx context.Context, r createRequest) error {
 	if err != nil {
 		return err
 	}
-	_, err = at.account.Create(ctx, at.name, use...)
-	return err
+	box, err := at.account.Create(ctx, at.name, use...)
+	if err != nil {
+		return err
+	}
+	c.answer(mailboxID(box.ID), "Created.")
+	return nil
 }

@@ -195,6 +195,7 @@ func (f *fetching) rows(uids imap.UIDSet) error {
 			}
 			m.UID, m.ModSeq, m.Flags = e.UID, e.ModSeq, e.Flags
 			m.Received, m.Size = snap.Received(i), snap.Size(i)
+			m.ID, m.Thread, m.Saved = snap.Identity(i)
 			f.write(&m)
 			if f.w.Err() != nil {
 				return nil // as in messages

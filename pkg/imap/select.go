@@ -152,6 +152,7 @@ func (c *conn) writeSelected() {
 	c.untagged("OK", fmt.Sprintf("UIDVALIDITY %d", s.snap.UIDValidity()), "UIDs are valid.")
 	c.untagged("OK", fmt.Sprintf("UIDNEXT %d", s.snap.UIDNext()), "The next UID.")
 	c.untagged("OK", fmt.Sprintf("HIGHESTMODSEQ %d", s.snap.ModSeq()), "The latest change.")
+	c.untagged("OK", mailboxID(s.box.ID), "The mailbox, whatever its name.")
 }
 
 // firstUnseen is the number of the first message without \Seen. There must be one.

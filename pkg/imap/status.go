@@ -26,6 +26,7 @@ var statusItems = map[string]func(c *conn, box *store.Mailbox) int64{
 	"UNSEEN":        func(_ *conn, box *store.Mailbox) int64 { return int64(box.Unseen) },
 	"SIZE":          func(_ *conn, box *store.Mailbox) int64 { return box.Size },
 	"HIGHESTMODSEQ": func(_ *conn, box *store.Mailbox) int64 { return int64(box.ModSeq) },
+	"MAILBOXID":     func(_ *conn, box *store.Mailbox) int64 { return int64(box.ID) }, // see writeStatusItem
 	"APPENDLIMIT":   func(c *conn, _ *store.Mailbox) int64 { return c.srv.maxMessage() },
 }
 
@@ -54,7 +55,7 @@ func (c *conn) status(ctx context.Context, r statusRequest) error {
 		c.enable(imap.CapCondStore) // RFC 7162 §3.1
 	}
 	c.enc.Atom("* STATUS ").Mailbox(at.title(at.box.Name)).SP().List(len(r.items), func(i int) {
-		c.enc.Atom(r.items[i]).SP().Number64(statusItems[r.items[i]](c, &at.box))
+		c.writeStatusItem(r.items[i], &at.box)
 	}).CRLF()
 	return nil
 }

@@ -31,6 +31,7 @@ const (
 	fieldSubject
 	fieldInReplyTo
 	fieldMessageID
+	fieldReferences
 	fieldFrom // from here on lists of addresses
 	fieldSender
 	fieldReplyTo
@@ -53,6 +54,7 @@ var fieldNames = map[string]field{
 	"subject":                   fieldSubject,
 	"in-reply-to":               fieldInReplyTo,
 	"message-id":                fieldMessageID,
+	"references":                fieldReferences,
 	"from":                      fieldFrom,
 	"sender":                    fieldSender,
 	"reply-to":                  fieldReplyTo,

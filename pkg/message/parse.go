@@ -41,6 +41,7 @@ type parser struct {
 	last      [2]byte // the last octets written
 	separated bool    // the root's header has its empty line
 	root      *Part
+	thread    uint64 // of the root's header: see Spooled.Thread
 }
 
 // frame is an open part.
@@ -262,6 +263,9 @@ func (p *parser) endHeader(body, lines int64) {
 	part := f.part
 	part.Body, f.bodyLines = body, lines
 	p.kept += p.head.fill(part, f.digest)
+	if len(p.open) == 1 {
+		p.thread = p.head.thread()
+	}
 	if !p.isContainer(part) {
 		return
 	}

@@ -30,6 +30,7 @@ type Spooled struct {
 	size    int64
 	hash    [32]byte
 	part    *Part
+	thread  uint64
 	padding int
 }
 
@@ -73,6 +74,7 @@ func (s *Spooled) fill(r io.Reader, o SpoolOptions) error {
 	}
 	hash.Sum(s.hash[:0])
 	s.part, s.padding = parse.finish()
+	s.thread = parse.thread
 	return nil
 }
 

@@ -1,6 +1,9 @@
 package store
 
-import "strconv"
+import (
+	"cmp"
+	"strconv"
+)
 
 // Object identifiers of RFC 8474: a letter for the kind, so that none is all digits or "NIL" (§7), and the number. A
 // number is never given twice in an account.
@@ -18,6 +21,9 @@ func ThreadID(thread int64) string {
 	}
 	return objectID('T', thread)
 }
+
+// ThreadOf returns the thread of a new message: the one that the message names, or else one of its own.
+func ThreadOf(d *Draft, id MessageID) int64 { return cmp.Or(d.Thread(), int64(id)) }
 
 // ParseMessageID undoes MessageID.String.
 func ParseMessageID(s string) (MessageID, bool) {

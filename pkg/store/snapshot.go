@@ -227,6 +227,11 @@ func (s *Snapshot) Padding(i int) int { return int(s.col.padding[i]) }
 // Received returns the INTERNALDATE of the message at place i, in UTC.
 func (s *Snapshot) Received(i int) time.Time { return time.UnixMilli(s.col.received[i]).UTC() }
 
+// Identity returns what says of the message at place i which one it is, and since when it is here (in UTC).
+func (s *Snapshot) Identity(i int) (id MessageID, thread int64, saved time.Time) {
+	return s.col.id[i], s.col.threadAt(i), time.UnixMilli(s.col.saved[i]).UTC()
+}
+
 // View returns a new View of s. It shares the column of UIDs until one of the two changes.
 func (s *Snapshot) View() *View { return NewView(s.col.uid, s.modSeq) }
 

@@ -104,6 +104,7 @@ func (a *account) rows(b *mailbox, drafts []*store.Draft, which []int) ([]store.
 // keep stores a draft's octets.
 func (a *account) keep(r *store.Row, d *store.Draft, data []byte) {
 	r.ID = store.MessageID(a.store.nextID())
+	r.Thread = store.ThreadOf(d, r.ID)
 	a.octets[r.ID] = &octets{data: data, part: d.Part().Shift(int64(len(d.Prefix)))}
 	if len(d.DeliveryKey) > 0 {
 		a.delivered[string(d.DeliveryKey)] = a.store.now()

@@ -37,6 +37,7 @@ const (
 type arrival struct {
 	blob               store.MessageID
 	key                []byte // in deliveries; nil for none
+	thread             int64
 	received           int64
 	size, hsize        int64
 	flags              int32
@@ -120,6 +121,7 @@ func (a *account) describe(d *store.Draft) (*arrival, error) {
 		flags:     int32(d.Padding()) << paddingShift & paddingMask,
 		flagNames: d.Flags,
 	}
+	m.thread = store.ThreadOf(d, m.blob)
 	if d.Received.IsZero() {
 		m.received = time.Now().UnixMilli()
 	}

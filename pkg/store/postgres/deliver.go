@@ -52,8 +52,8 @@ with s as (
   where account_id = $1 and mailbox_id = $2
   returning uidnext - 1 as uid, modseq
 )
-insert into messages (account_id, mailbox_id, uid, modseq, blob_id, idate, size, hsize, flags, kw, savedate)
-values ($1, $2, (select uid from s), (select modseq from s), $3, $4, $5, $6, $7, $8, $9)
+insert into messages (account_id, mailbox_id, uid, modseq, blob_id, idate, size, hsize, flags, kw, savedate, thread_id)
+values ($1, $2, (select uid from s), (select modseq from s), $3, $4, $5, $6, $7, $8, $9, $10)
 returning uid`
 )
 
@@ -66,7 +66,7 @@ func queueOne(b *pgx.Batch, d *delivery, m *arrival) {
 	if m.key != nil {
 		b.Queue(sqlDelivery, d.a.id, m.key)
 	}
-	b.Queue(sqlArrive, d.a.id, d.box, m.blob, m.received, m.size, m.hsize, m.flags, m.kw, time.Now().UnixMilli()).
+	b.Queue(sqlArrive, d.a.id, d.box, m.blob, m.received, m.size, m.hsize, m.flags, m.kw, time.Now().UnixMilli(), m.thread).
 		QueryRow(func(row pgx.Row) error { return row.Scan(&m.uid) })
 }
 
@@ -108,18 +108,19 @@ with b as materialized (
   where s.account_id = b.account_id and s.mailbox_id = b.mailbox_id
   returning s.account_id, s.mailbox_id, s.uidnext - b.n as first, s.modseq
 )
-insert into messages (account_id, mailbox_id, uid, modseq, blob_id, idate, size, hsize, flags, kw, savedate)
-select t.account_id, t.mailbox_id, s.first + t.nth, s.modseq, t.blob_id, t.idate, t.size, t.hsize, t.flags, t.kw, $16
-from unnest($7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::int[], $13::int[], $14::int[], $15::bigint[])
-  t(account_id, mailbox_id, nth, blob_id, idate, size, hsize, flags, kw)
+insert into messages (account_id, mailbox_id, uid, modseq, blob_id, idate, size, hsize, flags, kw, savedate, thread_id)
+select t.account_id, t.mailbox_id, s.first + t.nth, s.modseq, t.blob_id, t.idate, t.size, t.hsize, t.flags, t.kw, $16, t.thread_id
+from unnest($7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::int[], $13::int[], $14::int[], $15::bigint[],
+  $17::bigint[])
+  t(account_id, mailbox_id, nth, blob_id, idate, size, hsize, flags, kw, thread_id)
 left join s using (account_id, mailbox_id)
 returning account_id, blob_id, uid`
 )
 
 // rows are the columns of a batch's messages.
 type rows struct {
-	accounts, boxes, nths, blobs, idates, kws []int64
-	sizes, hsizes, flags                      []int32
+	accounts, boxes, nths, blobs, threads, idates, kws []int64
+	sizes, hsizes, flags                               []int32
 }
 
 // groups are the columns of a batch's mailboxes: how their counters grow.
@@ -139,7 +140,7 @@ func queueMany(b *pgx.Batch, batch []*delivery) {
 		return
 	}
 	b.Queue(sqlArriveMany, g.accounts, g.boxes, g.counts, g.unseens, g.deleteds, g.octets,
-		r.accounts, r.boxes, r.nths, r.blobs, r.idates, r.sizes, r.hsizes, r.flags, r.kws, time.Now().UnixMilli()).
+		r.accounts, r.boxes, r.nths, r.blobs, r.idates, r.sizes, r.hsizes, r.flags, r.kws, time.Now().UnixMilli(), r.threads).
 		Query(func(found pgx.Rows) error { return assignUIDs(batch, found) })
 }
 
@@ -193,6 +194,7 @@ func columns(batch []*delivery) (r rows, g groups) {
 func (r *rows) add(d *delivery, m *arrival, nth int32) {
 	r.accounts, r.boxes, r.nths = append(r.accounts, int64(d.a.id)), append(r.boxes, int64(d.box)), append(r.nths, int64(nth))
 	r.blobs, r.idates, r.kws = append(r.blobs, int64(m.blob)), append(r.idates, m.received), append(r.kws, m.kw)
+	r.threads = append(r.threads, m.thread)
 	r.sizes, r.hsizes, r.flags = append(r.sizes, int32(m.size)), append(r.hsizes, int32(m.hsize)), append(r.flags, m.flags)
 }
 

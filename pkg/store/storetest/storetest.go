@@ -69,6 +69,7 @@ var groups = []group{
 	{"rename", renameTests},
 	{"route", routeTests},
 	{"search", searchTests},
+	{"thread", threadTests},
 	{"watch", watchTests},
 }
 
