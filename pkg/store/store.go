@@ -90,6 +90,18 @@ type Account interface {
 	// \Deleted. They stay recoverable for the store's undelete period.
 	Expunge(ctx context.Context, box MailboxID, uids imap.UIDSet, by Actor) ([]imap.UID, error)
 
+	// Annotations returns the annotations that q asks for, by mailbox and entry. Shared entries of a mailbox are kept by the
+	// account whose mailbox it is, private ones by the account whose user sees them: its Box may be another account's.
+	Annotations(ctx context.Context, q AnnotationQuery) ([]Annotation, error)
+	// SetAnnotations sets entries of a mailbox, or with box 0 of the account, all or none; one without a Value is removed.
+	// ErrName, ErrTooBig, ErrTooManyAnnotations, ErrOverQuota; ErrNotFound for shared entries of a mailbox that is not this
+	// account's. Annotations go with their mailbox when it is deleted; a Watch is woken as for the tree.
+	SetAnnotations(ctx context.Context, box MailboxID, set ...Annotation) error
+	// AnnotationChanges returns which annotations were set or removed after the point since, in the order of the changes, each
+	// once and without its value, and the point up to which that is all. Points only grow; 0 is before all. Removals of
+	// long ago may be missing. A since below 0 asks for the present point only.
+	AnnotationChanges(ctx context.Context, since int64) (changed []Annotation, until int64, err error)
+
 	// Quota returns limits and use.
 	Quota(ctx context.Context) (Quota, error)
 

@@ -25,6 +25,8 @@ type account struct {
 	subscribed   map[string]bool
 	octets       map[store.MessageID]*octets
 	delivered    map[string]time.Time // by DeliveryKey
+	annotations  map[annotationKey]*annotation
+	annotated    int64 // the last change of annotations
 	lastValidity uint32
 	locked       bool // the maildrop
 }

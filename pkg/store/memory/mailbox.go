@@ -166,9 +166,12 @@ func (a *account) renameInbox(inbox *mailbox, to string) ([]store.MailboxID, err
 	if len(inbox.rows) == 0 {
 		return tree, nil
 	}
-	b.keywords = slices.Clone(inbox.keywords)
-	rows := inbox.rows
-	inbox.remove(rows)
+	rows, keywords, err := b.adopt(inbox, inbox.rows)
+	if err != nil {
+		return nil, err
+	}
+	b.keywords = keywords
+	inbox.remove(inbox.rows)
 	b.insert(rows, a.store.now())
 	return []store.MailboxID{0, inbox.id, b.id}, nil
 }
@@ -189,6 +192,7 @@ func (a *account) Delete(ctx context.Context, name string) error {
 			}
 		}
 		delete(a.boxes, b.id)
+		a.dropAnnotations(b.id)
 		return []store.MailboxID{0, b.id}, nil
 	})
 }

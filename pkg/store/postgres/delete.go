@@ -20,6 +20,7 @@ var accountTables = []struct {
 	{"mailbox_state", 1000},
 	{"mailboxes", 1000},
 	{"subscriptions", 10000},
+	{"annotations", 100},
 	{"messages", 10000},
 	{"journal", 1000},
 	{"mailbox_index", 100},

@@ -222,6 +222,7 @@ func (a *account) Delete(ctx context.Context, name string) error {
 
 // sqlForget ends a mailbox. Its rows in mailbox_state and mailboxes go last, so that until then it is locked.
 var sqlForget = []string{
+	`delete from annotations where account_id = $1 and mailbox_id = $2`,
 	`delete from journal where account_id = $1 and mailbox_id = $2`,
 	`delete from mailbox_index where account_id = $1 and mailbox_id = $2`,
 	`delete from fts_seg where account_id = $1 and mailbox_id = $2`,

@@ -111,6 +111,7 @@ func kind(err error) string {
 	}
 	for _, sentinel := range []error{
 		store.ErrExists, store.ErrUse, store.ErrHasChildren, store.ErrOverQuota, store.ErrTooManyKeywords, store.ErrInUse,
+		store.ErrTooBig, store.ErrTooManyAnnotations,
 	} {
 		if errors.Is(err, sentinel) {
 			return sentinel.Error()
@@ -147,6 +148,8 @@ func (c *comparison) do() {
 		{2, c.delete},
 		{1, c.subscribe},
 		{2, c.claim},
+		{2, c.annotate},
+		{1, c.annotations},
 		{1, c.sweep},
 		{5, c.open},
 		{8, c.refresh},

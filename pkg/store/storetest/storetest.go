@@ -55,6 +55,7 @@ type contract struct {
 }
 
 var groups = []group{
+	{"annotation", annotationTests},
 	{"append", appendTests},
 	{"changes", changesTests},
 	{"concurrency", concurrencyTests},
