@@ -13,17 +13,6 @@ import (
 	"postern/pkg/store"
 )
 
-// windowsCached is how many windows of large messages the process keeps, 16 MiB, so that a client that reads one in small
-// pieces over many commands has each part decoded once. Who reads on needs none but the last.
-const windowsCached = 64
-
-// windowKey names a decoded part of a large message.
-type windowKey struct {
-	account store.AccountID
-	blob    store.MessageID
-	part    int
-}
-
 // errNoBody is returned when the octets of a message are not in the database: it was expunged and swept, or the database
 // is damaged.
 var errNoBody = fmt.Errorf("the message's octets are not there: %w", store.ErrNotFound)
@@ -41,6 +30,8 @@ type body struct {
 	part int    // guarded by mu
 	data []byte // of part; nil: not read; guarded by mu
 	big  bool   // data is a window of a large message, and memory for others; guarded by mu
+	lent bool   // but not memory for others: somebody holds octets of it; guarded by mu
+	read int64  // where the last read ended; guarded by mu
 }
 
 // newBody makes the body of a message; l is what has been read of it, or nil.
@@ -69,32 +60,61 @@ func (b *body) ReadAt(p []byte, off int64) (int, error) {
 		n += k
 		off += int64(k)
 	}
+	b.read = off
 	if n < len(p) {
 		return n, io.EOF
 	}
 	return n, nil
 }
 
-// Octets implements store.InMemory, for messages that are not large.
+// Octets implements store.InMemory.
 func (b *body) Octets(off, n int64) [][]byte {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.hdr == nil || b.data == nil || b.big || off < 0 || n < 0 || off+n > b.row.Size {
+	if off < 0 || n < 0 || off+n > b.row.Size {
+		return nil
+	}
+	if large(&b.row) {
+		return b.octetsOfWindow(off, n)
+	}
+	if b.hdr == nil || b.data == nil {
 		return nil
 	}
 	from, to := min(off, b.head), min(off+n, b.head)
 	return [][]byte{b.hdr[from:to], b.data[off-from : off+n-to]}
 }
 
+// octetsOfWindow is Octets for a large message: what lies in one window, if that is at hand. The caller holds mu.
+func (b *body) octetsOfWindow(off, n int64) [][]byte {
+	at := off - b.head
+	if n == 0 || at < 0 || at/window != (at+n-1)/window {
+		return nil
+	}
+	part := int(at / window)
+	if b.data == nil || b.part != part {
+		data, ok := b.a.s.windows.take(b.ctx, windowKey{b.a.id, b.row.ID, part})
+		if !ok {
+			return nil
+		}
+		b.data, b.part, b.big, b.lent = data, part, true, false
+	}
+	b.lent, b.read = true, off+n
+	at %= window
+	return [][]byte{b.data[at : at+n]}
+}
+
 // forget lets go of the octets, whose memory is used again. Another read reads them anew. The window of a large message at
-// which reading stopped is left to whoever reads on from there.
+// which reading stopped is left to whoever reads on from there, and so is the next one once most of this has been read.
 func (b *body) forget() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.big {
 		b.a.s.windows.put(windowKey{b.a.id, b.row.ID, b.part}, b.data)
+		if at := b.read - b.head; int(at/window) == b.part && at%window > window/2 {
+			b.ahead(b.part + 1)
+		}
 	}
-	b.hdr, b.data, b.big = nil, nil, false
+	b.hdr, b.data, b.big, b.lent = nil, nil, false, false
 }
 
 // from returns octets from off on: at least one, at most to the end of the column they are in. The caller holds mu.
@@ -154,20 +174,20 @@ func (b *body) readPart(part int) error {
 	if part == 0 && !large(&b.row) {
 		return b.readFirst()
 	}
-	data, ok := b.a.s.windows.take(windowKey{b.a.id, b.row.ID, part})
+	data, ok := b.a.s.windows.take(b.ctx, windowKey{b.a.id, b.row.ID, part})
 	if !ok {
 		memory := b.data // of the window before: a message is read from its beginning to its end
 		b.data = nil
-		if !b.big {
+		if !b.big || b.lent {
 			memory = make([]byte, window)
 		}
 		var err error
-		if data, err = b.window(memory[:cap(memory)], part); err != nil {
+		if data, err = b.window(b.ctx, memory[:cap(memory)], part); err != nil {
 			b.big = false
 			return b.failed(err)
 		}
 	}
-	b.data, b.part, b.big = data, part, true
+	b.data, b.part, b.big, b.lent = data, part, true, false
 	return nil
 }
 
@@ -177,8 +197,8 @@ from bodies
 where account_id = $1 and blob_id = $2 and part = $3`
 
 // window reads a part into memory. It is decoded where the driver has it: a large message is many parts.
-func (b *body) window(memory []byte, part int) ([]byte, error) {
-	key, err := b.a.s.key(b.ctx, b.a.id)
+func (b *body) window(ctx context.Context, memory []byte, part int) ([]byte, error) {
+	key, err := b.a.s.key(ctx, b.a.id)
 	if err != nil {
 		return nil, err
 	}
@@ -186,7 +206,7 @@ func (b *body) window(memory []byte, part int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	found, err := b.a.s.pool.Query(b.ctx, sqlWindow, b.a.id, b.row.ID, part)
+	found, err := b.a.s.pool.Query(ctx, sqlWindow, b.a.id, b.row.ID, part)
 	if err != nil {
 		return nil, err
 	}

@@ -34,6 +34,14 @@ func (c *lru[K, V]) get(key K) (v V, ok bool) {
 	return e.Value.(lruEntry[K, V]).value, true
 }
 
+// has reports whether there is an entry, without using it.
+func (c *lru[K, V]) has(key K) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, ok := c.items[key]
+	return ok
+}
+
 // take is get for one who wants the value to himself: nobody else gets it.
 func (c *lru[K, V]) take(key K) (v V, ok bool) {
 	c.mu.Lock()

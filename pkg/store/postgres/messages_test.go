@@ -208,6 +208,46 @@ func TestBigMessageInPieces(t *testing.T) {
 	}
 }
 
+// TestLentWindows: octets that have been handed out stay what they are while others of the message are read.
+func TestLentWindows(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	text := "Subject: big\r\n\r\n" + lots(5*window)
+	f.mail(text)
+	snap := f.openInbox(f.a)
+	read := func(m *store.Message) (lent map[int][]byte) {
+		lent = make(map[int][]byte)
+		for part := range 5 {
+			off, one := part*window+100, make([]byte, 1)
+			for _, from := range []int{off, off + window/2} {
+				if _, err := m.Body.ReadAt(one, int64(from)); err != nil {
+					t.Fatal(err)
+				}
+				if octets := m.Body.(store.InMemory).Octets(int64(from), 1000); octets != nil {
+					lent[from] = octets[0]
+				}
+			}
+		}
+		return lent
+	}
+	for range 3 { // read, then found in the cache
+		for m, err := range f.a.Messages(t.Context(), snap, allUIDs, store.Passing) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			lent := read(m)
+			if len(lent) != 10 {
+				t.Errorf("%d pieces are in memory, want 10", len(lent))
+			}
+			for from, octets := range lent {
+				if string(octets) != text[from:from+1000] {
+					t.Errorf("octets from %d have changed", from)
+				}
+			}
+		}
+	}
+}
+
 // TestUnreadableBody: one message that cannot be read is one message that cannot be read.
 func TestUnreadableBody(t *testing.T) {
 	t.Parallel()

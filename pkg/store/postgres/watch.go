@@ -18,7 +18,7 @@ type reading struct {
 	cache   *cache
 	there   *lru[store.AccountID, time.Time] // accounts known to exist, until when
 	packs   chan packJob
-	windows *lru[windowKey, []byte]
+	windows *windowCache
 	arenas  sync.Pool // of *arena
 	recent  *recents
 	live    *live
@@ -35,7 +35,7 @@ func newReading(o Options, m *Metrics) reading {
 		cache:   newCache(o.CacheBytes, m),
 		there:   newLRU[store.AccountID, time.Time](keysCached),
 		packs:   make(chan packJob, packQueue),
-		windows: newLRU[windowKey, []byte](windowsCached),
+		windows: newWindowCache(),
 		recent:  newRecents(),
 		live:    newLive(),
 		notify:  newNotifier(),
@@ -47,6 +47,7 @@ func newReading(o Options, m *Metrics) reading {
 // startReaders starts the background work of the reading half; it ends with background.
 func (s *Store) startReaders(background context.Context) error {
 	s.cache.advance, s.cache.save, s.cache.life = s.advance, s.saveEvicted, background
+	s.windows.life = background
 	for _, work := range []func(context.Context){
 		s.listen, s.sendNotes, s.poll, s.keepPacked, s.keepRecent, s.keepLeases, s.keepSwept,
 	} {
