@@ -43,7 +43,8 @@ type Authenticator interface {
 // Identity is a user who has proved who they are.
 type Identity struct {
 	Account store.AccountID
-	User    string // the account's address
+	User    string   // the account's address
+	Disable []string // capabilities of IMAP that are not there for this account
 }
 
 // Directory is where credentials are kept; store/postgres implements it.

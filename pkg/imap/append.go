@@ -58,7 +58,10 @@ func (c *conn) append(ctx context.Context, r appendRequest) error {
 	if err != nil {
 		return tryCreate(err)
 	}
-	c.answer(fmt.Sprintf("APPENDUID %d %d", to.box.UIDValidity, uids[0]), "Appended.")
+	c.answer("", "Appended.")
+	if c.offers(imap.CapUIDPlus) {
+		c.done.code = fmt.Sprintf("APPENDUID %d %d", to.box.UIDValidity, uids[0])
+	}
 	return nil
 }
 

@@ -44,6 +44,7 @@ var offers = []Capability{
 	{imap.CapObjectID, "RFC 8474", loggedIn},
 	{imap.CapSaveDate, "RFC 8514", loggedIn},
 	{imap.CapAppendLimit, "RFC 7889", loggedIn},
+	{imap.CapInProgress, "RFC 9585", loggedIn},
 }
 
 // Capabilities lists what is offered before or after login, without mechanisms of authentication.
@@ -54,7 +55,7 @@ func (c *conn) capabilities() string {
 	words := []string{"CAPABILITY"}
 	for _, o := range offers {
 		switch {
-		case o.in&c.state == 0:
+		case o.in&c.state == 0 || !c.offers(o.Name):
 		case o.Name == imap.CapAppendLimit:
 			words = append(words, "APPENDLIMIT="+strconv.FormatInt(c.srv.maxMessage(), 10))
 		default:
@@ -65,7 +66,9 @@ func (c *conn) capabilities() string {
 		return strings.Join(words, " ")
 	}
 	for _, m := range c.srv.Auth.Mechanisms(c.peer) {
-		words = append(words, string(imap.AuthCap(m)))
+		if c.offers(imap.AuthCap(m)) {
+			words = append(words, string(imap.AuthCap(m)))
+		}
 	}
 	if !c.mayLogin() {
 		words = append(words, string(imap.CapLoginDisabled)) // RFC 3501 §6.2.3
@@ -107,7 +110,7 @@ func (c *conn) enableAll(_ context.Context, caps []imap.Cap) error {
 	}
 	for _, want := range caps {
 		for _, k := range enableable {
-			if want == k {
+			if strings.EqualFold(string(want), string(k)) && c.offers(k) {
 				c.enable(k)
 			}
 		}

@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"postern/pkg/imap/wire"
+
+	"github.com/emersion/go-imap/v2"
 )
 
 // states is a set of the states a connection can be in (RFC 3501 §3).
@@ -19,7 +21,7 @@ const (
 )
 
 // flags says what dispatch must know of a command.
-type flags uint8
+type flags uint16
 
 const (
 	byUID          flags = 1 << iota // its set holds UIDs, and so do its replies
@@ -28,6 +30,7 @@ const (
 	alwaysSync                       // it is there to ask for news: sync skips nothing
 	changesMailbox                   // no sync: there is no mailbox any more, or a fresh one
 	streams                          // it takes as long as its client does; no deadline
+	slow                             // it may take long and reads nothing meanwhile: see vigil
 )
 
 func (fl flags) has(f flags) bool { return fl&f != 0 }
@@ -39,6 +42,8 @@ type command struct {
 	flags flags
 	// parse reads the arguments and returns what is to be done.
 	parse func(*conn) (func(context.Context) error, error)
+	// belongs is the capability without which there is no such command, see of; empty for IMAP4rev1 itself.
+	belongs imap.Cap
 }
 
 // commands is the table of contents of this package.
@@ -46,13 +51,13 @@ var commands = table(
 	define("CAPABILITY", anyState, 0, parseNothing, (*conn).capability),
 	define("NOOP", anyState, mayExpunge|alwaysSync, parseNothing, (*conn).noop),
 	define("LOGOUT", anyState, changesMailbox, parseNothing, (*conn).logout),
-	define("ID", anyState, 0, parseID, (*conn).identify),
+	define("ID", anyState, 0, parseID, (*conn).identify).of(imap.CapID),
 
 	define("LOGIN", notAuthenticated, 0, parseLogin, (*conn).login),
 	define("AUTHENTICATE", notAuthenticated, streams, parseAuthenticate, (*conn).authenticate),
 
-	define("ENABLE", loggedIn, 0, parseEnable, (*conn).enableAll),
-	define("NAMESPACE", loggedIn, mayExpunge, parseNothing, (*conn).namespace),
+	define("ENABLE", loggedIn, 0, parseEnable, (*conn).enableAll).of(imap.CapEnable),
+	define("NAMESPACE", loggedIn, mayExpunge, parseNothing, (*conn).namespace).of(imap.CapNamespace),
 	define("LIST", loggedIn, mayExpunge, parseList, (*conn).list),
 	define("LSUB", loggedIn, mayExpunge, parseLsub, (*conn).lsub),
 	define("STATUS", loggedIn, mayExpunge, parseStatus, (*conn).status),
@@ -62,26 +67,26 @@ var commands = table(
 	define("SUBSCRIBE", loggedIn, mayExpunge, parseMailbox, (*conn).subscribe),
 	define("UNSUBSCRIBE", loggedIn, mayExpunge, parseMailbox, (*conn).unsubscribe),
 	define("APPEND", loggedIn, mayExpunge|streams, parseAppend, (*conn).append),
-	define("IDLE", loggedIn, mayExpunge|streams, parseNothing, (*conn).idle),
+	define("IDLE", loggedIn, mayExpunge|streams, parseNothing, (*conn).idle).of(imap.CapIdle),
 
 	define("SELECT", loggedIn, changesMailbox, parseSelect, (*conn).selectMailbox),
 	define("EXAMINE", loggedIn, changesMailbox, parseExamine, (*conn).selectMailbox),
 	define("CHECK", inSelected, mayExpunge|alwaysSync, parseNothing, (*conn).noop),
 	define("CLOSE", inSelected, changesMailbox, parseNothing, (*conn).closeMailbox),
-	define("UNSELECT", inSelected, changesMailbox, parseNothing, (*conn).unselect),
+	define("UNSELECT", inSelected, changesMailbox, parseNothing, (*conn).unselect).of(imap.CapUnselect),
 
-	define("FETCH", inSelected, usesSeqs|streams, parseFetch, (*conn).fetch),
-	define("UID FETCH", inSelected, byUID|mayExpunge|streams, parseFetch, (*conn).fetch),
-	define("STORE", inSelected, usesSeqs, parseStore, (*conn).storeFlags),
-	define("UID STORE", inSelected, byUID|mayExpunge, parseStore, (*conn).storeFlags),
-	define("SEARCH", inSelected, usesSeqs, parseSearch, (*conn).search),
-	define("UID SEARCH", inSelected, byUID|mayExpunge, parseSearch, (*conn).search),
-	define("COPY", inSelected, usesSeqs|mayExpunge, parseCopy, (*conn).copy),
-	define("UID COPY", inSelected, byUID|mayExpunge, parseCopy, (*conn).copy),
-	define("MOVE", inSelected, usesSeqs|mayExpunge, parseCopy, (*conn).move),
-	define("UID MOVE", inSelected, byUID|mayExpunge, parseCopy, (*conn).move),
-	define("EXPUNGE", inSelected, mayExpunge, parseExpunge, (*conn).expunge),
-	define("UID EXPUNGE", inSelected, byUID|mayExpunge, parseExpunge, (*conn).expunge),
+	define("FETCH", inSelected, usesSeqs|streams|slow, parseFetch, (*conn).fetch),
+	define("UID FETCH", inSelected, byUID|mayExpunge|streams|slow, parseFetch, (*conn).fetch),
+	define("STORE", inSelected, usesSeqs|slow, parseStore, (*conn).storeFlags),
+	define("UID STORE", inSelected, byUID|mayExpunge|slow, parseStore, (*conn).storeFlags),
+	define("SEARCH", inSelected, usesSeqs|slow, parseSearch, (*conn).search),
+	define("UID SEARCH", inSelected, byUID|mayExpunge|slow, parseSearch, (*conn).search),
+	define("COPY", inSelected, usesSeqs|mayExpunge|slow, parseCopy, (*conn).copy),
+	define("UID COPY", inSelected, byUID|mayExpunge|slow, parseCopy, (*conn).copy),
+	define("MOVE", inSelected, usesSeqs|mayExpunge|slow, parseCopy, (*conn).move).of(imap.CapMove),
+	define("UID MOVE", inSelected, byUID|mayExpunge|slow, parseCopy, (*conn).move).of(imap.CapMove),
+	define("EXPUNGE", inSelected, mayExpunge|slow, parseExpunge, (*conn).expunge),
+	define("UID EXPUNGE", inSelected, byUID|mayExpunge|slow, parseExpunge, (*conn).expunge).of(imap.CapUIDPlus),
 )
 
 func table(rows ...command) map[string]*command {

@@ -37,6 +37,7 @@ type conn struct {
 	id      string // in logs, and in the store's records
 	stream  *stream
 	in      *bufio.Reader
+	socket  *bufio.Reader // reads from stream; the same as in, unless there is something between them
 	dec     *wire.Decoder
 	enc     *wire.Encoder
 	log     *zap.Logger
@@ -46,12 +47,14 @@ type conn struct {
 	peer     auth.Peer
 	user     string
 	account  store.Account // after login
+	mask     mask          // what is not there for this client
 	enabled  map[imap.Cap]bool
 	sel      *selected // while a mailbox is selected
 	tag      string    // of a command whose tag another command has read
 	leaving  bool      // LOGOUT has been given
 	running  string    // the tag of the running command
 	uids     bool      // which is a UID command: its responses carry UIDs (RFC 3501 §6.4.8)
+	vigil    *vigil    // over it, if it may take long
 	done     reply     // and its tagged OK
 	commands int
 	bad      int // in a row
@@ -65,10 +68,12 @@ func newConn(s *Server, nc net.Conn) *conn {
 		started: time.Now(),
 		state:   notAuthenticated,
 		peer:    peerOf(nc),
+		mask:    s.mask(),
 	}
 	c.stream = &stream{net: nc, stall: or(s.StallTimeout, DefaultStallTimeout)}
 	c.stream.limit = c.started.Add(or(s.LoginTimeout, DefaultLoginTimeout))
 	c.in = bufio.NewReaderSize(c.stream, readBuffer)
+	c.socket = c.in
 	c.enc = wire.NewEncoder(nil)
 	c.dec = wire.NewDecoder(c.in, wire.DecoderOptions{Continue: c.continuation})
 	c.peer.Conn = c.id
@@ -213,6 +218,9 @@ func (c *conn) command(ctx context.Context) error {
 	}
 	start := time.Now()
 	row := commands[name]
+	if row != nil && !c.offers(row.belongs) {
+		row = nil
+	}
 	c.done, c.running, c.uids = reply{}, tag, row != nil && row.flags.has(byUID)
 	err = c.perform(ctx, row)
 	if ends(err) {
@@ -265,13 +273,13 @@ func (c *conn) readTag() (string, error) {
 
 func (c *conn) limits() wire.Limits {
 	if c.state == notAuthenticated {
-		return wire.Limits{Line: maxLineBefore, NonSync: maxSkipBefore}
+		return wire.Limits{Line: maxLineBefore, NonSync: maxSkipBefore, Without: c.mask}
 	}
-	return wire.Limits{Line: maxLine, Literal: c.srv.maxMessage()}
+	return wire.Limits{Line: maxLine, Literal: c.srv.maxMessage(), Without: c.mask}
 }
 
 // perform parses the command and does what it says.
-func (c *conn) perform(ctx context.Context, row *command) error {
+func (c *conn) perform(ctx context.Context, row *command) (err error) {
 	switch {
 	case c.dec.Err() != nil:
 		return c.dec.Err()
@@ -289,7 +297,12 @@ func (c *conn) perform(ctx context.Context, row *command) error {
 	if err != nil {
 		return err
 	}
-	if !row.flags.has(streams) {
+	switch {
+	case row.flags.has(slow):
+		watched, end := c.watchOver(ctx, row.flags)
+		defer func() { err = errors.Join(err, end()) }()
+		ctx = watched
+	case !row.flags.has(streams):
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, or(c.srv.CommandTimeout, DefaultCommandTimeout))
 		defer cancel()

@@ -31,7 +31,7 @@ func (c *conn) copy(ctx context.Context, r copyRequest) error {
 	if err != nil {
 		return fmt.Errorf("copy: %w", err)
 	}
-	c.answer(copyUID(data), "Copied.")
+	c.answer(c.copyUID(data), "Copied.")
 	return nil
 }
 
@@ -45,12 +45,14 @@ func (c *conn) move(ctx context.Context, r copyRequest) error {
 	if err != nil {
 		return fmt.Errorf("move: %w", err)
 	}
-	if code := copyUID(data); code != "" {
-		c.enc.Atom("* OK [").Atom(code).Atom("] Moved.").CRLF()
-		c.answerModSeq("Moved.")
+	if len(data.SourceUIDs) == 0 {
+		c.answer("", "Nothing to move.")
 		return nil
 	}
-	c.answer("", "Nothing to move.")
+	if code := c.copyUID(data); code != "" {
+		c.untagged("OK", code, "Moved.")
+	}
+	c.answerModSeq("Moved.")
 	return nil
 }
 
@@ -70,7 +72,11 @@ func (c *conn) transfer(ctx context.Context, r copyRequest, f transferFunc) (ima
 	if !r.byUID && present(c.sel.snap, uids) < size(uids) {
 		return imap.CopyData{}, refusal{code: "EXPUNGEISSUED", text: "Some of the messages no longer exist."}
 	}
-	data, err := f(ctx, c.sel.box.ID, dest.box.ID, uids)
+	var data imap.CopyData
+	err = c.asking(func() (err error) {
+		data, err = f(ctx, c.sel.box.ID, dest.box.ID, uids)
+		return err
+	})
 	if errors.Is(err, store.ErrNotFound) { // one of the two has been deleted
 		if _, missing := c.mailbox(ctx, r.dest, store.RightInsert); missing != nil {
 			err = tryCreate(missing)
@@ -88,8 +94,8 @@ func tryCreate(err error) error {
 }
 
 // copyUID is the response code of RFC 4315 §3, nothing if no message was there to copy.
-func copyUID(data imap.CopyData) string {
-	if len(data.SourceUIDs) == 0 {
+func (c *conn) copyUID(data imap.CopyData) string {
+	if len(data.SourceUIDs) == 0 || !c.offers(imap.CapUIDPlus) {
 		return ""
 	}
 	return fmt.Sprintf("COPYUID %d %s %s", data.UIDValidity, data.SourceUIDs, data.DestUIDs)

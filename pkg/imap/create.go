@@ -32,7 +32,7 @@ func parseCreate(d *wire.Decoder, _ flags) (createRequest, error) {
 	if !d.TrySP() {
 		return r, d.End()
 	}
-	if d.Expect('('); d.Keyword() != "USE" {
+	if d.Expect('('); d.Keyword() != "USE" || !d.Knows(imap.CapCreateSpecialUse) {
 		d.Fail("USE before this")
 	}
 	d.SP().List(func() {

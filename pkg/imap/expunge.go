@@ -57,8 +57,10 @@ func (c *conn) expungeDeleted(ctx context.Context, set imap.UIDSet) error {
 	if len(deleted) == 0 {
 		return nil
 	}
-	if _, err := c.sel.account.Expunge(ctx, c.sel.box.ID, deleted, c.actor()); err != nil {
-		return fmt.Errorf("expunge: %w", err)
-	}
-	return nil
+	return c.asking(func() error {
+		if _, err := c.sel.account.Expunge(ctx, c.sel.box.ID, deleted, c.actor()); err != nil {
+			return fmt.Errorf("expunge: %w", err)
+		}
+		return nil
+	})
 }

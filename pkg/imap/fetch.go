@@ -80,10 +80,10 @@ func (r *fetchRequest) add(d *wire.Decoder, it item) {
 
 func (r *fetchRequest) parseModifier(d *wire.Decoder) {
 	switch name := d.Keyword(); {
-	case name == "CHANGEDSINCE" && r.changedSince == nil:
+	case name == "CHANGEDSINCE" && r.changedSince == nil && d.Knows(imap.CapCondStore):
 		at := store.ModSeq(d.SP().Number64())
 		r.changedSince = &at
-	case name == "VANISHED" && r.byUID && !r.vanished:
+	case name == "VANISHED" && r.byUID && !r.vanished && d.Knows(imap.CapQResync):
 		r.vanished = true
 	default:
 		d.Fail("a FETCH modifier")
@@ -186,9 +186,11 @@ func (f *fetching) refuse(r refusal) {
 // rows answers from the snapshot alone, in memory that does not grow.
 func (f *fetching) rows(uids imap.UIDSet) error {
 	var m store.Message
-	snap := f.c.sel.snap
+	snap, total, done := f.c.sel.snap, size(uids), 0
 	for _, places := range snap.Indices(uids) {
 		for i := places[0]; i < places[1]; i++ {
+			f.c.progress(done, total)
+			done++
 			e := snap.Entry(i)
 			if f.r.changedSince != nil && e.ModSeq <= *f.r.changedSince {
 				continue
@@ -215,8 +217,10 @@ func (f *fetching) changed(uids imap.UIDSet) imap.UIDSet {
 
 // messages answers with what must be read. A message that cannot be read is passed over, logged, and makes the reply a NO.
 func (f *fetching) messages(ctx context.Context, uids imap.UIDSet) error {
+	done, total := 0, size(uids)
 	for m, err := range f.c.sel.account.Messages(ctx, f.c.sel.snap, uids, f.r.needs()|store.Passing) {
-		if m == nil {
+		f.c.progress(done, total)
+		if done++; m == nil {
 			return fmt.Errorf("fetch: %w", err)
 		}
 		if err == nil {

@@ -22,7 +22,7 @@ type fetchWriter struct {
 var fetchItems = map[string]func(*wire.Decoder) item{
 	"FLAGS":         plain(flagsItem),
 	"UID":           plain(uidItem),
-	"MODSEQ":        plain(modSeqItem),
+	"MODSEQ":        of(imap.CapCondStore, plain(modSeqItem)),
 	"INTERNALDATE":  plain(internalDateItem),
 	"RFC822.SIZE":   plain(sizeItem),
 	"EMAILID":       plain(emailIDItem),
@@ -35,9 +35,9 @@ var fetchItems = map[string]func(*wire.Decoder) item{
 	"RFC822":        plain(rfc822Item),
 	"RFC822.HEADER": plain(rfc822HeaderItem),
 	"RFC822.TEXT":   plain(rfc822TextItem),
-	"BINARY":        parseBinary,
-	"BINARY.PEEK":   parseBinaryPeek,
-	"BINARY.SIZE":   parseBinarySize,
+	"BINARY":        of(imap.CapBinary, parseBinary),
+	"BINARY.PEEK":   of(imap.CapBinary, parseBinaryPeek),
+	"BINARY.SIZE":   of(imap.CapBinary, parseBinarySize),
 }
 
 // fetchMacros stand for several items; they cannot be combined with others (RFC 3501 §6.4.5).

@@ -79,10 +79,10 @@ func trimDelimiters(s string) string {
 // parseSelection and parseReturn read of RFC 5258 what SPECIAL-USE needs (RFC 6154 §2).
 func (r *listRequest) parseSelection(d *wire.Decoder) {
 	d.List(func() {
-		switch d.Keyword() {
-		case "SUBSCRIBED":
+		switch word := d.Keyword(); {
+		case word == "SUBSCRIBED":
 			r.subscribed, r.tell = true, true
-		case "SPECIAL-USE":
+		case word == "SPECIAL-USE" && d.Knows(imap.CapSpecialUse):
 			r.specialUse = true
 		default:
 			d.Fail("SUBSCRIBED or SPECIAL-USE before this")
@@ -123,7 +123,7 @@ func (c *conn) list(ctx context.Context, r listRequest) error {
 	for i := range boxes {
 		box := &boxes[i]
 		if r.selects(box) && matches(r.pattern, box.Name) {
-			c.writeList("LIST", box.Name, r.attributes(box, parents[box.Name])...)
+			c.writeList("LIST", box.Name, c.shown(r.attributes(box, parents[box.Name]))...)
 		}
 	}
 	return nil
@@ -193,6 +193,19 @@ func sortedKeys[V any](m map[string]V) []string {
 	}
 	slices.Sort(keys)
 	return keys
+}
+
+// shown leaves out the attributes that belong to what is masked.
+func (c *conn) shown(attrs []imap.MailboxAttr) []imap.MailboxAttr {
+	return slices.DeleteFunc(attrs, func(a imap.MailboxAttr) bool {
+		switch a {
+		case imap.MailboxAttrHasChildren, imap.MailboxAttrHasNoChildren:
+			return !c.offers(imap.CapChildren)
+		case imap.MailboxAttrSubscribed, imap.MailboxAttrNonExistent, imap.MailboxAttrNoSelect, imap.MailboxAttrNoInferiors:
+			return false
+		}
+		return !c.offers(imap.CapSpecialUse)
+	})
 }
 
 func (c *conn) writeList(response, name string, attrs ...imap.MailboxAttr) {

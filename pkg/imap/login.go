@@ -14,6 +14,7 @@ import (
 	"postern/pkg/auth"
 	"postern/pkg/imap/wire"
 
+	"github.com/emersion/go-imap/v2"
 	"go.uber.org/zap"
 )
 
@@ -44,7 +45,7 @@ type authenticateRequest struct {
 
 func parseAuthenticate(d *wire.Decoder, _ flags) (authenticateRequest, error) {
 	r := authenticateRequest{mechanism: d.SP().Keyword()}
-	if d.TrySP() {
+	if d.Knows(imap.CapSASLIR) && d.TrySP() {
 		word := d.Word()
 		if word == "" {
 			d.Fail("an initial response")
@@ -69,6 +70,9 @@ func decodeResponse(s string) ([]byte, error) {
 }
 
 func (c *conn) authenticate(ctx context.Context, r authenticateRequest) error {
+	if !c.offers(imap.AuthCap(r.mechanism)) {
+		return auth.ErrMechanism
+	}
 	id, err := c.srv.Auth.Exchange(ctx, c.peer, r.mechanism, r.initial, c.ask)
 	if cerr := c.dec.Lost(); cerr != nil {
 		return &lost{cerr}
@@ -121,6 +125,7 @@ func (c *conn) enter(ctx context.Context, id auth.Identity, err error) error {
 		return refusal{code: "LIMIT", text: "Too many sessions of this account; close some first."}
 	}
 	c.account, c.user, c.state = account, id.User, authenticated
+	c.mask = c.mask.and(newMask(id.Disable))
 	c.stream.limit = time.Time{}
 	c.log = c.log.With(zap.String("user", id.User))
 	c.answer(c.capabilities(), "Logged in.")

@@ -28,7 +28,7 @@ var errCharset = refusal{code: "BADCHARSET (US-ASCII UTF-8)", text: "Please sear
 func parseSearch(d *wire.Decoder, fl flags) (searchRequest, error) {
 	r := searchRequest{byUID: fl.has(byUID)}
 	word := firstWord(d.SP())
-	if word == "RETURN" {
+	if word == "RETURN" && d.Knows(imap.CapESearch) {
 		r.ret = parseReturn(d.SP())
 		word = firstWord(d.SP())
 	}
@@ -74,7 +74,11 @@ func (c *conn) search(ctx context.Context, r searchRequest) error {
 	if r.refusal != nil {
 		return r.refusal
 	}
-	uids, err := c.sel.account.Search(ctx, c.sel.snap, &r.criteria)
+	var uids []imap.UID
+	err := c.asking(func() (err error) {
+		uids, err = c.sel.account.Search(ctx, c.sel.snap, &r.criteria)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("search: %w", err)
 	}

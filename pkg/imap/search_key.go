@@ -63,7 +63,7 @@ var searchKeys = map[string]func(*wire.Decoder, *store.Criteria){
 	"LARGER":  parseLarger,
 	"SMALLER": parseSmaller,
 	"UID":     func(d *wire.Decoder, c *store.Criteria) { c.UID = append(c.UID, d.SP().UIDSet()) },
-	"MODSEQ":  parseModSeqKey,
+	"MODSEQ":  keyOf(imap.CapCondStore, parseModSeqKey),
 }
 
 // firstWord reads the word a key begins with: empty if it begins with a parenthesis or a number.

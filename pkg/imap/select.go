@@ -42,10 +42,10 @@ func parseSelect(d *wire.Decoder, _ flags) (selectRequest, error) {
 	r := selectRequest{mailbox: d.SP().Mailbox()}
 	if d.TrySP() {
 		d.List(func() {
-			switch d.Keyword() {
-			case "CONDSTORE":
+			switch word := d.Keyword(); {
+			case word == "CONDSTORE" && d.Knows(imap.CapCondStore):
 				r.condStore = true
-			case "QRESYNC":
+			case word == "QRESYNC" && d.Knows(imap.CapQResync):
 				r.resync = parseResync(d.SP())
 			default:
 				d.Fail("CONDSTORE or QRESYNC before this")
@@ -151,8 +151,12 @@ func (c *conn) writeSelected() {
 	}
 	c.untagged("OK", fmt.Sprintf("UIDVALIDITY %d", s.snap.UIDValidity()), "UIDs are valid.")
 	c.untagged("OK", fmt.Sprintf("UIDNEXT %d", s.snap.UIDNext()), "The next UID.")
-	c.untagged("OK", fmt.Sprintf("HIGHESTMODSEQ %d", s.snap.ModSeq()), "The latest change.")
-	c.untagged("OK", mailboxID(s.box.ID), "The mailbox, whatever its name.")
+	if c.offers(imap.CapCondStore) {
+		c.untagged("OK", fmt.Sprintf("HIGHESTMODSEQ %d", s.snap.ModSeq()), "The latest change.")
+	}
+	if c.offers(imap.CapObjectID) {
+		c.untagged("OK", mailboxID(s.box.ID), "The mailbox, whatever its name.")
+	}
 }
 
 // firstUnseen is the number of the first message without \Seen. There must be one.

@@ -25,6 +25,7 @@ const (
 	DefaultIdleTimeout                  = 31 * time.Minute
 	DefaultStallTimeout                 = 5 * time.Minute
 	DefaultCommandTimeout               = 2 * time.Minute
+	DefaultProgressInterval             = 10 * time.Second
 	DefaultSessionsPerAccount           = 50
 	DefaultSessionsPerAccountAndAddress = 100
 )
@@ -50,12 +51,21 @@ type Server struct {
 	StallTimeout   time.Duration // for the rest of a command to come, and for a piece of output to be taken; DefaultStallTimeout
 	CommandTimeout time.Duration // for the store to answer; DefaultCommandTimeout
 
+	// ProgressInterval is how often the client of a command that takes long hears that it is at work (RFC 9585);
+	// DefaultProgressInterval.
+	ProgressInterval time.Duration
+
 	// MaxSessionsPerAccount bounds the sessions of one account, DefaultSessionsPerAccount; whoever raises it may still bound
 	// those that come from one address, DefaultSessionsPerAccountAndAddress.
 	MaxSessionsPerAccount           int
 	MaxSessionsPerAccountAndAddress int
 
+	// Disable names capabilities that are not offered; see CheckDisable. What belongs to them is unknown then.
+	Disable []string
+
 	running  serve.Sessions
+	masked   sync.Once
+	disabled mask // Disable, once masked is done
 	accepted atomic.Int64
 
 	mu       sync.Mutex
@@ -123,6 +133,12 @@ func (s *Server) log() *zap.Logger {
 		return zap.NewNop()
 	}
 	return s.Log
+}
+
+// mask is what Disable masks.
+func (s *Server) mask() mask {
+	s.masked.Do(func() { s.disabled = newMask(s.Disable) })
+	return s.disabled
 }
 
 func (s *Server) maxMessage() int64 { return or(s.MaxMessage, DefaultMaxMessage) }

@@ -30,11 +30,19 @@ var statusItems = map[string]func(c *conn, box *store.Mailbox) int64{
 	"APPENDLIMIT":   func(c *conn, _ *store.Mailbox) int64 { return c.srv.maxMessage() },
 }
 
+// statusBelongs names the capabilities without which there are no such items.
+var statusBelongs = map[string]imap.Cap{
+	"SIZE":          imap.CapStatusSize,
+	"HIGHESTMODSEQ": imap.CapCondStore,
+	"APPENDLIMIT":   imap.CapAppendLimit,
+	"MAILBOXID":     imap.CapObjectID,
+}
+
 func parseStatus(d *wire.Decoder, _ flags) (statusRequest, error) {
 	r := statusRequest{mailbox: d.SP().Mailbox()}
 	d.SP().List(func() {
 		item := d.Keyword()
-		if statusItems[item] == nil || len(r.items) > len(statusItems) {
+		if statusItems[item] == nil || !d.Knows(statusBelongs[item]) || len(r.items) > len(statusItems) {
 			d.Fail("a status item before this")
 			return
 		}

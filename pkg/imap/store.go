@@ -49,7 +49,7 @@ func parseStore(d *wire.Decoder, fl flags) (storeRequest, error) {
 }
 
 func (r *storeRequest) parseModifier(d *wire.Decoder) {
-	if d.Keyword() != "UNCHANGEDSINCE" || r.change.UnchangedSince != nil {
+	if d.Keyword() != "UNCHANGEDSINCE" || !d.Knows(imap.CapCondStore) || r.change.UnchangedSince != nil {
 		d.Fail("UNCHANGEDSINCE")
 		return
 	}
@@ -86,7 +86,11 @@ func (c *conn) storeFlags(ctx context.Context, r storeRequest) error {
 	if err != nil {
 		return err
 	}
-	res, err := c.sel.account.SetFlags(ctx, c.sel.box.ID, uids, r.change)
+	var res store.FlagResult
+	err = c.asking(func() (err error) {
+		res, err = c.sel.account.SetFlags(ctx, c.sel.box.ID, uids, r.change)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("store flags: %w", err)
 	}

@@ -13,8 +13,12 @@ const (
 	writeBuffer = 64 << 10 // some TLS records, which the listener sends together
 )
 
-// errStopping ends the wait for a command when the server is shutting down.
-var errStopping = errors.New("server is shutting down")
+var (
+	// errStopping ends the wait for a command when the server is shutting down.
+	errStopping = errors.New("server is shutting down")
+	// errInterrupted ends a read that is no longer wanted.
+	errInterrupted = errors.New("interrupted")
+)
 
 // writers are lent to sessions that have something to say, so that one that waits holds no buffer.
 var writers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, writeBuffer) }}
@@ -34,6 +38,7 @@ type stream struct {
 	patience time.Duration // how long the next read may take, 0 means for ever
 	between  bool          // no command is running
 	stopping bool
+	hushed   bool // reads are interrupted
 }
 
 // Read implements io.Reader.
@@ -48,8 +53,12 @@ func (s *stream) Read(p []byte) (int, error) {
 	}
 	n, err := s.net.Read(p)
 	s.in += int64(n)
-	if err != nil && s.stopped() {
-		return n, errStopping
+	switch {
+	case err == nil:
+	case s.stopped():
+		err = errStopping
+	case n == 0 && s.interrupted():
+		err = errInterrupted
 	}
 	return n, err
 }
@@ -65,10 +74,34 @@ func (s *stream) arm() error {
 	if !s.limit.IsZero() && (at.IsZero() || s.limit.Before(at)) {
 		at = s.limit
 	}
-	if s.between && s.stopping {
+	switch {
+	case s.between && s.stopping:
 		return errStopping
+	case s.hushed:
+		return errInterrupted
 	}
 	return s.net.SetReadDeadline(at)
+}
+
+// interrupt ends the read that is under way, and those that begin before resume. It may be called from any goroutine.
+func (s *stream) interrupt() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hushed = true
+	_ = s.net.SetReadDeadline(time.Unix(1, 0)) // a socket that cannot has gone, and its reader hears of that
+}
+
+// resume ends what interrupt began: the session's goroutine is the only reader again.
+func (s *stream) resume() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hushed, s.shared, s.patience = false, false, s.stall
+}
+
+func (s *stream) interrupted() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.hushed
 }
 
 // stop interrupts the wait for a command, now or when it next begins. It may be called from any goroutine.

@@ -240,6 +240,7 @@ func directSet(_ *testing.T, w *world, _ *script, words []string) error {
 	durations := map[string]*time.Duration{
 		"idle-keepalive": &w.server.IdleKeepalive, "idle-timeout": &w.server.IdleTimeout,
 		"login-timeout": &w.server.LoginTimeout, "stall-timeout": &w.server.StallTimeout,
+		"progress-interval": &w.server.ProgressInterval, "search-time": &w.store.searchTime,
 	}
 	numbers := map[string]*int{
 		"sessions": &w.server.MaxSessionsPerAccountAndAddress, "sessions-all": &w.server.MaxSessionsPerAccount,
@@ -250,6 +251,10 @@ func directSet(_ *testing.T, w *world, _ *script, words []string) error {
 		*durations[words[0]], err = time.ParseDuration(words[1])
 	case numbers[words[0]] != nil:
 		*numbers[words[0]], err = strconv.Atoi(words[1])
+	case words[0] == "disable":
+		w.server.Disable = strings.Split(words[1], ",")
+	case words[0] == "account-disable":
+		w.server.Auth.(*testAuth).disable = strings.Split(words[1], ",")
 	case words[0] == "max-message":
 		w.server.MaxMessage, err = strconv.ParseInt(words[1], 10, 64)
 	default:
@@ -259,7 +264,10 @@ func directSet(_ *testing.T, w *world, _ *script, words []string) error {
 }
 
 // testAuth knows one user.
-type testAuth struct{ id store.AccountID }
+type testAuth struct {
+	id      store.AccountID
+	disable []string
+}
 
 func (a *testAuth) Mechanisms(auth.Peer) []string { return []string{"PLAIN"} }
 
@@ -267,7 +275,7 @@ func (a *testAuth) Login(_ context.Context, _ auth.Peer, user, password string) 
 	if user != testUser || password != testPassword {
 		return auth.Identity{}, auth.ErrDenied
 	}
-	return auth.Identity{Account: a.id, User: user}, nil
+	return auth.Identity{Account: a.id, User: user, Disable: a.disable}, nil
 }
 
 func (a *testAuth) Exchange(
@@ -294,6 +302,8 @@ type faultyStore struct {
 	store.Store
 	mu     sync.Mutex
 	faults map[imap.UID]int64 // how much can be read; -1 means that not even Messages gives it
+
+	searchTime time.Duration // how long Search takes at least
 }
 
 func (s *faultyStore) damage(uids []imap.UID, after int64) {
@@ -319,6 +329,17 @@ func (s *faultyStore) Account(ctx context.Context, id store.AccountID) (store.Ac
 type faultyAccount struct {
 	store.Account
 	store *faultyStore
+}
+
+func (a *faultyAccount) Search(ctx context.Context, have *store.Snapshot, c *store.Criteria) ([]imap.UID, error) {
+	if a.store.searchTime > 0 {
+		select {
+		case <-time.After(a.store.searchTime):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	return a.Account.Search(ctx, have, c)
 }
 
 var errBroken = errors.New("broken on purpose")

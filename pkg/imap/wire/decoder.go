@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/emersion/go-imap/v2"
 )
 
 // maxDepth is how deep lists may nest.
@@ -24,6 +26,8 @@ type Limits struct {
 	Literal int64 // octets of the biggest literal that is streamed, see Literal
 	UTF8    bool  // mailbox names may be UTF-8 (RFC 6855); strings may in any case
 	NonSync int64 // octets that Discard skips before it gives the connection up; 0 means any number
+
+	Without map[imap.Cap]bool // capabilities that the grammar must do without, see Knows
 }
 
 // SyntaxError is a command that does not follow the grammar.
@@ -73,6 +77,9 @@ func (d *Decoder) Begin(l Limits) {
 		d.buf = nil // an idle connection keeps no more than it needs
 	}
 }
+
+// Knows reports whether words that belong to a capability are part of the grammar.
+func (d *Decoder) Knows(k imap.Cap) bool { return !d.limits.Without[k] }
 
 // Err returns the first error: a *SyntaxError, a *LimitError, or what the reader returned.
 func (d *Decoder) Err() error { return d.err }

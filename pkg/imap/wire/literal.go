@@ -5,6 +5,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"github.com/emersion/go-imap/v2"
 )
 
 // Literal is a literal that is streamed: an io.Reader of exactly Size octets. It must be read, or the command abandoned
@@ -19,7 +21,7 @@ type Literal struct {
 // Literal reads the announcement of a literal of at most Limits.Literal octets: {n}, {n+}, ~{n} or ~{n+} (RFC 7888,
 // RFC 3516). It returns nil after an error. A synchronising literal is asked for by Accept, or the first Read.
 func (d *Decoder) Literal() *Literal {
-	binary := d.Try('~')
+	binary := d.Knows(imap.CapBinary) && d.Try('~')
 	size, sync := d.literalHeader()
 	if d.err != nil {
 		return nil
@@ -93,7 +95,11 @@ func (d *Decoder) literalHeader() (size int64, sync bool) {
 		d.Fail(what)
 	}
 	d.crlf("the end of the line after " + what)
-	return literalSize(digits), sync
+	size = literalSize(digits)
+	if !sync && d.err == nil && !d.Knows(imap.CapLiteralMinus) {
+		d.refuse(&SyntaxError{Expected: "a literal that is asked for", At: d.at}, size, sync)
+	}
+	return size, sync
 }
 
 // literalSize gives the size a literal was announced with; what is beyond measure is beyond every limit.

@@ -146,8 +146,10 @@ func (b body) ReadAt(p []byte, off int64) (int, error) {
 func (a *account) Search(ctx context.Context, have *store.Snapshot, c *store.Criteria) ([]imap.UID, error) {
 	var found []imap.UID
 	all := imap.UIDSet{{Start: 1, Stop: have.UIDNext()}}
-	now := a.store.now()
+	now, done := a.store.now(), 0
 	for m, err := range a.Messages(ctx, have, all, c.Needs()) {
+		store.Progress(ctx, done, have.Len())
+		done++
 		ok := false
 		if err == nil {
 			ok, err = c.Match(ctx, m, have.Keywords(), now)

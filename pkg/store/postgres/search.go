@@ -24,8 +24,11 @@ func (a *account) Search(ctx context.Context, have *store.Snapshot, c *store.Cri
 	if len(open) == 0 {
 		return found, nil
 	}
+	done := 0
 	for msg, err := range a.Messages(ctx, have, store.UIDSetOf(open), c.Needs()|store.Passing) {
 		ok := false
+		store.Progress(ctx, done, len(open))
+		done++
 		if err == nil {
 			ok, err = m.Match(ctx, msg)
 		}
