@@ -43,8 +43,8 @@ type Authenticator interface {
 // Identity is a user who has proved who they are.
 type Identity struct {
 	Account store.AccountID
-	User    string   // the account's address
-	Disable []string // capabilities of IMAP that are not there for this account
+	User    string // the account's address
+	Disable string // capabilities of IMAP that are not there for this account, with commas between
 }
 
 // Directory is where credentials are kept; store/postgres implements it.

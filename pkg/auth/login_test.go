@@ -41,7 +41,7 @@ func (d *directory) Credential(_ context.Context, user string) (Credential, erro
 func (d *directory) set(id store.AccountID, user, password string, disabled bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.users[user] = Credential{Identity{id, user}, password, disabled}
+	d.users[user] = Credential{Identity{Account: id, User: user}, password, disabled}
 }
 
 func (d *directory) fail(err error) {
@@ -161,7 +161,7 @@ func TestLogin(t *testing.T) {
 			t.Parallel()
 			s := newStage(t)
 			id, err := s.Login(t.Context(), Peer{Addr: home, TLS: true, Protocol: "pop3"}, tt.user, tt.password)
-			if !errors.Is(err, tt.err) || (err == nil) != (id == Identity{1, alice}) {
+			if !errors.Is(err, tt.err) || (err == nil) != (id == Identity{Account: 1, User: alice}) {
 				t.Fatalf("Login = %+v, %v; want %v", id, err, tt.err)
 			}
 			if got := s.checked.Load(); got != tt.checked {

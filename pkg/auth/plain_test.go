@@ -56,7 +56,7 @@ func TestExchange(t *testing.T) {
 				return []byte(next.answer), nil
 			}
 			id, err := s.Exchange(t.Context(), Peer{Addr: home, TLS: true}, tt.mech, tt.initial, ask)
-			if !errors.Is(err, tt.err) || (err == nil) != (id == Identity{1, alice}) || len(turns) > 0 {
+			if !errors.Is(err, tt.err) || (err == nil) != (id == Identity{Account: 1, User: alice}) || len(turns) > 0 {
 				t.Errorf("Exchange = %+v, %v, %d answers left; want %v", id, err, len(turns), tt.err)
 			}
 		})

@@ -254,7 +254,7 @@ func directSet(_ *testing.T, w *world, _ *script, words []string) error {
 	case words[0] == "disable":
 		w.server.Disable = strings.Split(words[1], ",")
 	case words[0] == "account-disable":
-		w.server.Auth.(*testAuth).disable = strings.Split(words[1], ",")
+		w.server.Auth.(*testAuth).disable = words[1]
 	case words[0] == "max-message":
 		w.server.MaxMessage, err = strconv.ParseInt(words[1], 10, 64)
 	default:
@@ -266,7 +266,7 @@ func directSet(_ *testing.T, w *world, _ *script, words []string) error {
 // testAuth knows one user.
 type testAuth struct {
 	id      store.AccountID
-	disable []string
+	disable string
 }
 
 func (a *testAuth) Mechanisms(auth.Peer) []string { return []string{"PLAIN"} }
