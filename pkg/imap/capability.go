@@ -37,6 +37,8 @@ var offers = []Capability{
 	{imap.CapCreateSpecialUse, "RFC 6154", loggedIn},
 	{imap.CapESearch, "RFC 4731", loggedIn},
 	{imap.CapSearchRes, "RFC 5182", loggedIn},
+	{imap.CapWithin, "RFC 5032", loggedIn},
+	{capPartial, "RFC 9394", loggedIn},
 	{imap.CapStatusSize, "RFC 8438", loggedIn},
 	{imap.CapBinary, "RFC 3516", loggedIn},
 	{imap.CapCondStore, "RFC 7162", loggedIn},

@@ -24,6 +24,7 @@ type fetchRequest struct {
 	items        []item
 	changedSince *store.ModSeq
 	vanished     bool
+	partial      *partial
 	byUID        bool
 }
 
@@ -85,6 +86,8 @@ func (r *fetchRequest) parseModifier(d *wire.Decoder) {
 		r.changedSince = &at
 	case name == "VANISHED" && r.byUID && !r.vanished && d.Knows(imap.CapQResync):
 		r.vanished = true
+	case name == "PARTIAL" && r.byUID && r.partial == nil: // RFC 9394 §3.3
+		r.partial = parsePlaces(d.SP())
 	default:
 		d.Fail("a FETCH modifier")
 	}
@@ -131,6 +134,9 @@ func (c *conn) fetch(ctx context.Context, r fetchRequest) error {
 	uids, err := c.sel.resolve(r.set)
 	if err != nil {
 		return err
+	}
+	if r.partial != nil {
+		uids = r.partial.of(held(c.sel.snap, uids))
 	}
 	if r.vanished {
 		if err := c.tellVanished(ctx, r.set.(imap.UIDSet), *r.changedSince); err != nil {

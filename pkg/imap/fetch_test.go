@@ -34,6 +34,9 @@ func (r fetchRequest) describe() string {
 	if r.vanished {
 		b.WriteString(" vanished")
 	}
+	if r.partial != nil {
+		fmt.Fprintf(&b, " partial %v", r.partial)
+	}
 	return b.String()
 }
 

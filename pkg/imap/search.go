@@ -5,7 +5,6 @@ package imap
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"postern/pkg/imap/wire"
 	"postern/pkg/store"
@@ -21,10 +20,6 @@ type searchRequest struct {
 	refusal  error // why it cannot be carried out
 }
 
-// errCharset refuses what is neither of the charsets (RFC 3501 §7.1). They are all a client needs: there is no text that
-// UTF-8 cannot say.
-var errCharset = refusal{code: "BADCHARSET (US-ASCII UTF-8)", text: "Please search in UTF-8."}
-
 func parseSearch(d *wire.Decoder, fl flags) (searchRequest, error) {
 	r := searchRequest{byUID: fl.has(byUID)}
 	word := firstWord(d.SP())
@@ -32,20 +27,14 @@ func parseSearch(d *wire.Decoder, fl flags) (searchRequest, error) {
 		r.ret = parseReturn(d.SP())
 		word = firstWord(d.SP())
 	}
+	charset := ""
 	if word == "CHARSET" {
-		if charset := strings.ToUpper(d.SP().AString()); d.Err() == nil && charset != "UTF-8" && charset != "US-ASCII" {
-			r.refusal = errCharset
+		if charset, r.refusal = parseCharset(d.SP()); r.refusal != nil {
 			return r, nil // what follows cannot be read, and need not be
 		}
 		word = firstWord(d.SP())
 	}
-	parseKey(d, &r.criteria, word, 0)
-	for d.TrySP() {
-		parseKey(d, &r.criteria, firstWord(d), 0)
-	}
-	if n := textKeys(&r.criteria); n > maxTextKeys {
-		d.Fail("at most %d keys that look into messages, not %d", maxTextKeys, n)
-	}
+	r.criteria = parseProgram(d, charset, word)
 	r.modSeq = searchesModSeq(&r.criteria)
 	return r, d.End()
 }
@@ -56,12 +45,7 @@ const maxTextKeys = 500
 // textKeys counts the keys that look into messages.
 func textKeys(c *store.Criteria) int {
 	n := len(c.Body) + len(c.Text) + len(c.Header)
-	for i := range c.Not {
-		n += textKeys(&c.Not[i])
-	}
-	for i := range c.Or {
-		n += textKeys(&c.Or[i][0]) + textKeys(&c.Or[i][1])
-	}
+	each(c, func(c *store.Criteria) { n += textKeys(c) })
 	return n
 }
 
@@ -138,24 +122,16 @@ func (c *conn) writeESearch(nums []uint32, uids []imap.UID, r searchRequest) {
 	if r.ret.ReturnAll && n > 0 {
 		c.enc.Atom(" ALL ").NumSet(setOf(nums))
 	}
+	if p := r.ret.partial; p != nil {
+		c.enc.Atom(" PARTIAL (").Atom(p.String()).SP()
+		from, to := p.places(n)
+		writePart(c.enc, setOf(nums[from:to]))
+		c.enc.Byte(')')
+	}
 	if r.modSeq && n > 0 {
-		c.enc.Atom(" MODSEQ ").Number64(int64(c.highest(reported(uids, &r.ret.SearchOptions))))
+		c.enc.Atom(" MODSEQ ").Number64(int64(c.highest(r.ret.chosen(uids))))
 	}
 	c.enc.CRLF()
-}
-
-// reported are the messages whose mod-sequences count: with MIN or MAX alone only those (RFC 4731 §3.2).
-func reported(uids []imap.UID, o *imap.SearchOptions) []imap.UID {
-	first, last := uids[0], uids[len(uids)-1]
-	switch {
-	case o.ReturnAll || o.ReturnCount:
-		return uids
-	case !o.ReturnMax:
-		return []imap.UID{first}
-	case !o.ReturnMin:
-		return []imap.UID{last}
-	}
-	return []imap.UID{first, last}
 }
 
 // highest returns the highest mod-sequence of the messages.
@@ -196,13 +172,7 @@ func (c *conn) resolveCriteria(k *store.Criteria) {
 	}
 	k.SeqNum = nil
 	c.resolveRecent(k)
-	for i := range k.Not {
-		c.resolveCriteria(&k.Not[i])
-	}
-	for i := range k.Or {
-		c.resolveCriteria(&k.Or[i][0])
-		c.resolveCriteria(&k.Or[i][1])
-	}
+	each(k, c.resolveCriteria)
 }
 
 // between turns message numbers into UIDs: from that of the first of a range to that of its last, because the snapshot holds

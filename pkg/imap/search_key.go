@@ -1,9 +1,7 @@
 package imap
 
 import (
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"postern/pkg/imap/wire"
 	"postern/pkg/store"
@@ -45,6 +43,9 @@ var searchKeys = map[string]func(*wire.Decoder, *store.Criteria){
 	"HEADER":  func(d *wire.Decoder, c *store.Criteria) { inHeader(searchText(d.SP()))(d, c) },
 	"BODY":    func(d *wire.Decoder, c *store.Criteria) { c.Body = append(c.Body, searchText(d.SP())) },
 	"TEXT":    func(d *wire.Decoder, c *store.Criteria) { c.Text = append(c.Text, searchText(d.SP())) },
+
+	"YOUNGER": parseYounger,
+	"OLDER":   parseOlder,
 
 	"BEFORE":     func(d *wire.Decoder, c *store.Criteria) { before(&c.Before, searchDay(d)) },
 	"SINCE":      func(d *wire.Decoder, c *store.Criteria) { since(&c.Since, searchDay(d)) },
@@ -131,15 +132,8 @@ func inHeader(name string) func(*wire.Decoder, *store.Criteria) {
 	}
 }
 
-// searchText reads what to search for. It may be UTF-8 whatever the CHARSET said: clients send it quoted and raw.
-func searchText(d *wire.Decoder) string {
-	s := d.AString()
-	if !utf8.ValidString(s) || strings.ContainsRune(s, 0) {
-		d.Fail("valid UTF-8 before this")
-		return ""
-	}
-	return s
-}
+// searchText reads what to search for, in whatever charset: see parseProgram.
+func searchText(d *wire.Decoder) string { return d.AString() }
 
 // searchDay reads a day. The zero time, which stands for no condition, is not one.
 func searchDay(d *wire.Decoder) time.Time {
@@ -165,6 +159,24 @@ func before(at *time.Time, day time.Time) {
 func on(from, to *time.Time, day time.Time) {
 	since(from, day)
 	before(to, day.AddDate(0, 0, 1))
+}
+
+// parseYounger reads an interval in seconds (RFC 5032 §2). The shortest of several counts.
+func parseYounger(d *wire.Decoder, c *store.Criteria) {
+	if t := interval(d); c.Younger == 0 || t < c.Younger {
+		c.Younger = t
+	}
+}
+
+// parseOlder reads an interval in seconds (RFC 5032 §2). The longest of several counts.
+func parseOlder(d *wire.Decoder, c *store.Criteria) { c.Older = max(c.Older, interval(d)) }
+
+func interval(d *wire.Decoder) time.Duration {
+	n := d.SP().Number()
+	if n == 0 {
+		d.Fail("seconds above 0 before this") // RFC 5032 §4: nz-number
+	}
+	return time.Duration(n) * time.Second
 }
 
 // maxSize is beyond the size of any message.
@@ -211,15 +223,7 @@ func searchesModSeq(c *store.Criteria) bool {
 	if c.ModSeq != nil {
 		return true
 	}
-	for i := range c.Not {
-		if searchesModSeq(&c.Not[i]) {
-			return true
-		}
-	}
-	for i := range c.Or {
-		if searchesModSeq(&c.Or[i][0]) || searchesModSeq(&c.Or[i][1]) {
-			return true
-		}
-	}
-	return false
+	found := false
+	each(c, func(c *store.Criteria) { found = found || searchesModSeq(c) })
+	return found
 }

@@ -1,6 +1,8 @@
 package imap
 
 import (
+	"slices"
+
 	"postern/pkg/imap/wire"
 	"postern/pkg/store"
 
@@ -10,6 +12,7 @@ import (
 // searchReturn is what RETURN asks for.
 type searchReturn struct {
 	imap.SearchOptions
+	partial *partial
 }
 
 // searchReturns are the result options, which may be followed by their arguments (RFC 4731 §3.1; SAVE, RFC 5182 §2).
@@ -19,6 +22,8 @@ var searchReturns = map[string]func(*wire.Decoder, *searchReturn){
 	"ALL":   func(_ *wire.Decoder, o *searchReturn) { o.ReturnAll = true },
 	"COUNT": func(_ *wire.Decoder, o *searchReturn) { o.ReturnCount = true },
 	"SAVE":  func(_ *wire.Decoder, o *searchReturn) { o.ReturnSave = true },
+
+	"PARTIAL": parseReturnPartial,
 }
 
 // parseReturn reads the options in parentheses; none of them means ALL (RFC 4731 §3.1).
@@ -35,21 +40,37 @@ func parseReturn(d *wire.Decoder) *searchReturn {
 	if *o == (searchReturn{}) {
 		o.ReturnAll = true
 	}
+	if o.partial != nil && o.ReturnAll {
+		d.Fail("PARTIAL without ALL") // RFC 9394 §3.1
+	}
 	return o
 }
 
 // tells reports whether there is anything to be told: of SAVE alone there is not (RFC 5182 §2.1).
 func (o *searchReturn) tells() bool {
-	return o.ReturnMin || o.ReturnMax || o.ReturnAll || o.ReturnCount
+	return o.ReturnMin || o.ReturnMax || o.ReturnAll || o.ReturnCount || o.partial != nil
 }
 
-// chosen are the messages found that the options point to: all of them, or with MIN or MAX alone only those. It is what
-// SAVE saves (RFC 5182 §2.4), and those whose mod-sequences count (RFC 4731 §3.2). found is ascending.
+// chosen are the messages found that the options point to: all of them, or with MIN, MAX and PARTIAL alone only those. It
+// is what SAVE saves (RFC 5182 §2.4, RFC 9394 §3.2), and those whose mod-sequences count (RFC 4731 §3.2). found is
+// ascending.
 func (o *searchReturn) chosen(found []imap.UID) []imap.UID {
-	if len(found) == 0 || o.ReturnAll || o.ReturnCount || !o.ReturnMin && !o.ReturnMax {
+	narrow := o.ReturnMin || o.ReturnMax || o.partial != nil
+	if len(found) == 0 || o.ReturnAll || o.ReturnCount || !narrow {
 		return found
 	}
-	return reported(found, &o.SearchOptions)
+	var few []imap.UID
+	if o.ReturnMin {
+		few = append(few, found[0])
+	}
+	if o.partial != nil {
+		from, to := o.partial.places(len(found))
+		few = append(few, found[from:to]...)
+	}
+	if o.ReturnMax {
+		few = append(few, found[len(found)-1])
+	}
+	return slices.Compact(few)
 }
 
 // The saved result of a search (RFC 5182): UIDs, so that no change of numbers concerns it.

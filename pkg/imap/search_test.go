@@ -1,7 +1,6 @@
 package imap
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -51,6 +50,12 @@ func describeCriteria(c *store.Criteria) string {
 	if c.Smaller > 0 {
 		add("<%d", c.Smaller)
 	}
+	if c.Younger > 0 {
+		add("younger %v", c.Younger)
+	}
+	if c.Older > 0 {
+		add("older %v", c.Older)
+	}
 	if c.ModSeq != nil {
 		add("modseq %d", c.ModSeq.ModSeq)
 	}
@@ -67,6 +72,9 @@ func (r searchRequest) describe() string {
 	s := describeCriteria(&r.criteria)
 	if r.ret != nil {
 		s += fmt.Sprintf(" return %+v", r.ret.SearchOptions)
+		if r.ret.partial != nil {
+			s += fmt.Sprintf(" partial %v", r.ret.partial)
+		}
 	}
 	return s
 }
@@ -110,6 +118,10 @@ func TestParseSearch(t *testing.T) {
 		{` OR (1 SEEN) OR FROM a NOT TO b UNSEEN`, `-\Seen (seq 1:1 +\Seen | (From="a" | !(To="b")))`},
 		{` (ALL)`, ``},
 		{` ((SEEN) (FLAGGED UID 1))`, `uid 1:1 +\Seen +\Flagged`},
+		{` YOUNGER 60 OLDER 3600`, `younger 1m0s older 1h0m0s`},
+		{` YOUNGER 60 YOUNGER 5 OLDER 2 OLDER 3`, `younger 5s older 3s`},
+		{` RETURN (PARTIAL 1:500) ALL`, ` return {ReturnMin:false ReturnMax:false ReturnAll:false ReturnCount:false ReturnSave:false} partial 1:500`},
+		{` RETURN (MIN partial -5:-1) ALL`, ` return {ReturnMin:true ReturnMax:false ReturnAll:false ReturnCount:false ReturnSave:false} partial -5:-1`},
 		{` $`, `uid $`},
 		{` UID $ NOT ($ SEEN)`, `uid $ !(uid $ +\Seen)`},
 		{` RETURN (SAVE) $`, `uid $ return {ReturnMin:false ReturnMax:false ReturnAll:false ReturnCount:false ReturnSave:true}`},
@@ -137,7 +149,9 @@ func TestParseSearchBad(t *testing.T) {
 		``, ` `, ` NOSUCH`, ` ALL `, ` ALL  SEEN`, ` ()`, ` (ALL`, ` ALL)`, ` NOT`, ` NOT `, ` OR SEEN`, ` OR`, ` FROM`, ` FROM `,
 		` HEADER X`, ` SINCE 31-Foo-2020`, ` SINCE 2020-01-01`, ` SINCE 30-Feb-2020`, ` LARGER x`, ` LARGER -1`, ` SMALLER`,
 		` UID`, ` UID x`, ` 0`, ` 1,`, ` KEYWORD`, ` KEYWORD \Foo`, ` MODSEQ`, ` MODSEQ x`, ` MODSEQ "/flags/x" 1`,
-		` MODSEQ "/flags/x" some 1`, ` RETURN (MIN)`, ` RETURN MIN ALL`, ` RETURN (LEAST) ALL`, ` $5`, ` $,1`, ` RETURN (MIN`,
+		` MODSEQ "/flags/x" some 1`, ` RETURN (MIN)`, ` RETURN MIN ALL`, ` RETURN (LEAST) ALL`, ` $5`, ` $,1`,
+		` RETURN (PARTIAL) ALL`, ` RETURN (PARTIAL 1:*) ALL`, ` RETURN (PARTIAL 0:1) ALL`, ` RETURN (PARTIAL -1:5) ALL`, ` RETURN (PARTIAL 1:-5) ALL`,
+		` RETURN (PARTIAL 5) ALL`, ` RETURN (PARTIAL 1:2 ALL) ALL`, ` RETURN (PARTIAL 1:2 PARTIAL 3:4) ALL`, ` YOUNGER 0`, ` OLDER -1`, ` OLDER`, ` RETURN (MIN`,
 		` CHARSET`, ` CHARSET UTF-8`, ` CHARSET UTF-8 RETURN (MIN) ALL`, ` "x"`, " SUBJECT \"\xff\"", " SUBJECT \"a\x00\"",
 		` ` + strings.Repeat("NOT ", 60) + `SEEN`,
 		` ` + strings.Repeat("(", 60) + `SEEN` + strings.Repeat(")", 60),
@@ -147,17 +161,6 @@ func TestParseSearchBad(t *testing.T) {
 		if r, err := parseSearch(decoderOf(line), 0); err == nil {
 			t.Errorf("SEARCH%s: %s, want an error", line, r.describe())
 		}
-	}
-}
-
-func TestParseSearchCharset(t *testing.T) {
-	t.Parallel()
-	d := decoderOf(" CHARSET ISO-2022-JP SUBJECT {3}\r\nabc")
-	if r, err := parseSearch(d, 0); err != nil || !errors.Is(r.refusal, errCharset) {
-		t.Errorf("%v, %v, want %v", r.refusal, err, errCharset)
-	}
-	if err := d.Err(); err != nil {
-		t.Errorf("the command was not read to its end: %v", err)
 	}
 }
 
@@ -183,22 +186,30 @@ func depthOf(c *store.Criteria) int {
 	return deepest + 1
 }
 
-func TestReported(t *testing.T) {
+func TestChosen(t *testing.T) {
 	t.Parallel()
-	uids := []imap.UID{2, 3, 5}
+	uids := []imap.UID{2, 3, 5, 8}
 	tests := []struct {
 		o    imap.SearchOptions
+		p    *partial
 		want string
 	}{
-		{imap.SearchOptions{ReturnMin: true}, "[2]"},
-		{imap.SearchOptions{ReturnMax: true}, "[5]"},
-		{imap.SearchOptions{ReturnMin: true, ReturnMax: true}, "[2 5]"},
-		{imap.SearchOptions{ReturnMin: true, ReturnCount: true}, "[2 3 5]"},
-		{imap.SearchOptions{ReturnAll: true}, "[2 3 5]"},
+		{imap.SearchOptions{}, nil, "[2 3 5 8]"}, // SAVE alone
+		{imap.SearchOptions{ReturnMin: true}, nil, "[2]"},
+		{imap.SearchOptions{ReturnMax: true}, nil, "[8]"},
+		{imap.SearchOptions{ReturnMin: true, ReturnMax: true}, nil, "[2 8]"},
+		{imap.SearchOptions{ReturnMin: true, ReturnCount: true}, nil, "[2 3 5 8]"},
+		{imap.SearchOptions{ReturnAll: true}, nil, "[2 3 5 8]"},
+		{imap.SearchOptions{}, &partial{a: 3, b: 2}, "[3 5]"},
+		{imap.SearchOptions{}, &partial{a: 9, b: 7}, "[]"},
+		{imap.SearchOptions{ReturnMin: true, ReturnMax: true}, &partial{a: 2, b: 2, fromEnd: true}, "[2 5 8]"},
+		{imap.SearchOptions{ReturnMin: true}, &partial{a: 1, b: 2}, "[2 3]"},
+		{imap.SearchOptions{ReturnCount: true}, &partial{a: 1, b: 1}, "[2 3 5 8]"},
 	}
 	for _, tt := range tests {
-		if got := fmt.Sprint(reported(uids, &tt.o)); got != tt.want {
-			t.Errorf("%+v: %s, want %s", tt.o, got, tt.want)
+		o := searchReturn{SearchOptions: tt.o, partial: tt.p}
+		if got := fmt.Sprint(o.chosen(uids)); got != tt.want {
+			t.Errorf("%+v: %s, want %s", o, got, tt.want)
 		}
 	}
 }

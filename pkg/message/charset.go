@@ -41,17 +41,43 @@ var charsets = map[string]encoding.Encoding{
 // UTF-8 count as Windows-1252, which is what they mostly are.
 func newCharset(name string) transform.Transformer {
 	name = lower(strings.TrimSpace(name))
+	e := lookupCharset(name)
+	if e == nil || e == unicode.UTF8 || name == "us-ascii" {
+		return lenientUTF8{}
+	}
+	return e.NewDecoder()
+}
+
+// lookupCharset finds a charset by its name in lower case, nil if there is none.
+func lookupCharset(name string) encoding.Encoding {
 	if e := charsets[name]; e != nil {
-		return e.NewDecoder()
+		return e
 	}
 	e, err := htmlindex.Get(name)
 	if err != nil || e == encoding.Replacement {
 		e, err = ianaindex.MIME.Encoding(name)
 	}
-	if err != nil || e == nil || e == encoding.Replacement || e == unicode.UTF8 || name == "us-ascii" {
-		return lenientUTF8{}
+	if err != nil || e == encoding.Replacement {
+		return nil
 	}
-	return e.NewDecoder()
+	return e
+}
+
+// KnownCharset reports whether text in the charset of that name can be read.
+func KnownCharset(name string) bool { return lookupCharset(lower(name)) != nil }
+
+// DecodeText returns text in UTF-8. ok is false if it is not in the charset, or the charset is not known. Other than in
+// messages, where something must come of everything, nothing is guessed.
+func DecodeText(charset, text string) (decoded string, ok bool) {
+	e := lookupCharset(lower(charset))
+	if e == nil {
+		return "", false
+	}
+	if e == unicode.UTF8 || lower(charset) == "us-ascii" {
+		return text, utf8.ValidString(text)
+	}
+	decoded, err := e.NewDecoder().String(text)
+	return decoded, err == nil && !strings.ContainsRune(decoded, utf8.RuneError)
 }
 
 // decodeCharset returns text in UTF-8.
