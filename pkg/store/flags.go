@@ -59,6 +59,10 @@ func (f FlagSet) minus(g FlagSet) FlagSet {
 	return FlagSet{System: f.System &^ g.System, Keywords: f.Keywords &^ g.Keywords}
 }
 
+func (f FlagSet) and(g FlagSet) FlagSet {
+	return FlagSet{System: f.System & g.System, Keywords: f.Keywords & g.Keywords}
+}
+
 func (f FlagSet) has(g FlagSet) bool { return g.minus(f) == FlagSet{} }
 
 func (f FlagSet) any(g FlagSet) bool { return f.System&g.System != 0 || f.Keywords&g.Keywords != 0 }
@@ -136,6 +140,7 @@ func validKeyword(flag imap.Flag) bool {
 // Bits turns the names of a FlagChange into bits, as FlagBits does. Taking away a keyword that the mailbox does not know
 // adds none.
 func (ch FlagChange) Bits(keywords []imap.Flag) (bits FlagSet, added []imap.Flag, err error) {
+	ch.Flags = ch.Denied.Permitted(ch.Flags)
 	if ch.Op != imap.StoreFlagsDel {
 		return FlagBits(ch.Flags, keywords)
 	}
@@ -157,6 +162,36 @@ func (ch FlagChange) Apply(old, bits FlagSet) FlagSet {
 	case imap.StoreFlagsDel:
 		return old.minus(bits)
 	default:
-		return bits
+		return bits.union(old.and(ch.Denied.Flags()))
 	}
+}
+
+// Flags are the flags that may not be changed without these rights (RFC 4314 §4).
+func (r Rights) Flags() FlagSet {
+	var f FlagSet
+	if r.Has(RightSeen) {
+		f.System |= FlagSeen
+	}
+	if r.Has(RightDeleteMsgs) {
+		f.System |= FlagDeleted
+	}
+	if r.Has(RightWrite) {
+		f.System |= FlagAnswered | FlagFlagged | FlagDraft
+		f.Keywords = ^uint64(0)
+	}
+	return f
+}
+
+// Permitted returns those of flags that may be changed when these rights are denied.
+func (r Rights) Permitted(flags []imap.Flag) []imap.Flag {
+	if r.Flags() == (FlagSet{}) {
+		return flags
+	}
+	return slices.DeleteFunc(slices.Clone(flags), func(flag imap.Flag) bool {
+		bit, system := ParseSystem(flag)
+		if !system {
+			return r.Has(RightWrite)
+		}
+		return r.Flags().System&bit != 0
+	})
 }

@@ -92,6 +92,7 @@ type FlagChange struct {
 	Op             imap.StoreFlagsOp
 	Flags          []imap.Flag
 	UnchangedSince *ModSeq // CONDSTORE; nil means always
+	Denied         Rights  // flags these rights are about stay as they are
 }
 
 // FlagResult is what came of a FlagChange.

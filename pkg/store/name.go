@@ -47,12 +47,16 @@ func CanonicalName(name string) (string, error) {
 }
 
 // NewName is CanonicalName for a mailbox to be made: "*" and "%", which LIST could not tell from wildcards, are refused
-// too.
+// too, and so are names of other people's mailboxes.
 func NewName(name string) (string, error) {
 	if strings.ContainsAny(name, "*%") {
 		return "", nameError(name, "wildcard")
 	}
-	return CanonicalName(name)
+	canonical, err := CanonicalName(name)
+	if err == nil && (canonical == OthersName || Below(canonical, OthersName)) {
+		return "", nameError(name, "other people's")
+	}
+	return canonical, err
 }
 
 func nameError(name, why string) error {

@@ -36,6 +36,7 @@ type Store interface {
 // not there.
 type Account interface {
 	ID() AccountID
+	Sharing
 
 	// Mailboxes returns the whole tree, with counts, in name order.
 	Mailboxes(ctx context.Context) ([]Mailbox, error)

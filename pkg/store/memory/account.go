@@ -46,10 +46,11 @@ type mailbox struct {
 	modSeq   store.ModSeq
 	use      []imap.MailboxAttr
 	keywords []imap.Flag
-	rows     []store.Row   // ascending UID
-	gone     []store.Entry // tombstones, in the order of removal
-	swept    store.ModSeq  // tombstones up to here are lost
-	claimed  imap.UID      // messages from here on are \Recent for whoever asks first
+	acl      []store.ACLEntry // in order; never changed in place
+	rows     []store.Row      // ascending UID
+	gone     []store.Entry    // tombstones, in the order of removal
+	swept    store.ModSeq     // tombstones up to here are lost
+	claimed  imap.UID         // messages from here on are \Recent for whoever asks first
 	snapshot *store.Snapshot
 }
 

@@ -102,6 +102,11 @@ func (a *account) add(name string, use []imap.MailboxAttr) *mailbox {
 		id: store.MailboxID(a.store.nextID()), name: name, validity: a.lastValidity,
 		uidNext: 1, modSeq: 1, use: slices.Clone(use), claimed: 1,
 	}
+	for _, parent := range store.Parents(name) {
+		if p := a.named(parent); p != nil {
+			b.acl = p.acl
+		}
+	}
 	a.boxes[b.id] = b
 	return b
 }

@@ -19,7 +19,7 @@ const (
 )
 
 const sqlAccount = `
-select account_id
+select address
 from accounts
 where account_id = $1 and state < 2`
 
@@ -27,15 +27,23 @@ where account_id = $1 and state < 2`
 // finds no mailboxes in it.
 const accountAge = 5 * time.Second
 
+// seenAccount is what is remembered of an account that was there.
+type seenAccount struct {
+	address string // which never changes
+	until   time.Time
+}
+
 // Account implements store.Store. For an account in use it runs no SQL: a delivery begins with it.
 func (s *Store) Account(ctx context.Context, id store.AccountID) (store.Account, error) {
-	if until, ok := s.there.get(id); !ok || time.Now().After(until) {
-		if err := s.pool.QueryRow(ctx, sqlAccount, id).Scan(&id); err != nil {
+	seen, ok := s.there.get(id)
+	if !ok || time.Now().After(seen.until) {
+		if err := s.pool.QueryRow(ctx, sqlAccount, id).Scan(&seen.address); err != nil {
 			return nil, failed("account", err)
 		}
-		s.there.put(id, time.Now().Add(accountAge))
+		seen.until = time.Now().Add(accountAge)
+		s.there.put(id, seen)
 	}
-	return &account{s: s, id: id}, nil
+	return &account{s: s, id: id, address: seen.address}, nil
 }
 
 const (

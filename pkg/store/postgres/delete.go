@@ -21,6 +21,7 @@ var accountTables = []struct {
 	{"mailboxes", 1000},
 	{"subscriptions", 10000},
 	{"annotations", 100},
+	{"acl", 10000},
 	{"messages", 10000},
 	{"journal", 1000},
 	{"mailbox_index", 100},
@@ -95,7 +96,10 @@ func (s *Store) beginDelete(ctx context.Context, id store.AccountID) error {
 		if tag.RowsAffected() == 0 {
 			return fmt.Errorf("account %d: %w", id, store.ErrNotFound)
 		}
-		_, err = tx.Exec(ctx, sqlDeleteTargets, id)
+		if _, err = tx.Exec(ctx, sqlDeleteTargets, id); err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, sqlDeleteRightsOf, id)
 		return err
 	})
 }

@@ -113,7 +113,8 @@ func (f flagStep) masks() (kind int16, keep, set int32, keepKw, setKw int64) {
 	case imap.StoreFlagsDel:
 		return journalRemove, ^set, 0, ^setKw, 0
 	default:
-		return journalReplace, ^systemMask, set, 0, setKw
+		stay := f.Denied.Flags()
+		return journalReplace | journalDenied(f.Denied), ^systemMask | int32(stay.System), set, int64(stay.Keywords), setKw
 	}
 }
 

@@ -19,6 +19,21 @@ const (
 	journalExpunge = 4
 )
 
+// To journalReplace is added which flags stay as they were, as the rights that were denied.
+const (
+	kindMask  = 7
+	kindShift = 3
+)
+
+func journalDenied(r store.Rights) int16 {
+	return int16(r&(store.RightSeen|store.RightWrite)>>2|r&store.RightDeleteMsgs>>6) << kindShift
+}
+
+func deniedIn(kind int16) store.Rights {
+	bits := store.Rights(kind >> kindShift)
+	return bits&3<<2 | bits&4<<6
+}
+
 // journalEntry is one row of the journal: what one command did to a set of messages.
 type journalEntry struct {
 	at    store.ModSeq
@@ -92,7 +107,7 @@ func decodeRange(src []byte) (r imap.UIDRange, ok bool, err error) {
 
 // apply is what a journal row does to the flags of a message.
 func (e *journalEntry) apply(f store.FlagSet) store.FlagSet {
-	switch e.kind {
+	switch e.kind & kindMask {
 	case journalAdd:
 		f.System |= e.flags.System
 		f.Keywords |= e.flags.Keywords
@@ -100,7 +115,9 @@ func (e *journalEntry) apply(f store.FlagSet) store.FlagSet {
 		f.System &^= e.flags.System
 		f.Keywords &^= e.flags.Keywords
 	case journalReplace:
-		f = e.flags
+		stay := deniedIn(e.kind).Flags()
+		f.System = f.System&stay.System | e.flags.System
+		f.Keywords = f.Keywords&stay.Keywords | e.flags.Keywords
 	}
 	return f
 }

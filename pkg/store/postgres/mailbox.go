@@ -46,20 +46,23 @@ func useOfBits(bits int16) (use []imap.MailboxAttr) {
 	return use
 }
 
-// selectMailboxes is the beginning of every statement that reads mailboxes for scanMailbox; the account is $1. \Recent is
-// counted only while that is cheap: beyond a thousand, no one has looked for long and the number is an upper bound.
-const selectMailboxes = `
-select m.mailbox_id, m.name, m.uidvalidity, m.special_use, s.uidnext, s.modseq, s.n_msgs, s.n_unseen, s.n_deleted, s.bytes,
+// mailboxColumns are what scanMailbox reads of m and s, which are rows of mailboxes and mailbox_state. \Recent is counted
+// only while that is cheap: beyond a thousand, no one has looked for long and the number is an upper bound.
+const mailboxColumns = `m.mailbox_id, m.name, m.uidvalidity, m.special_use, s.uidnext, s.modseq, s.n_msgs, s.n_unseen, s.n_deleted, s.bytes,
   case
     when s.recent_uid >= s.uidnext then 0
     when s.uidnext - s.recent_uid > 1000 then least(s.n_msgs, s.uidnext - s.recent_uid)
     else (
       select count(*)
       from messages x
-      where x.account_id = $1 and x.mailbox_id = m.mailbox_id and x.uid >= s.recent_uid
+      where x.account_id = m.account_id and x.mailbox_id = m.mailbox_id and x.uid >= s.recent_uid
     )
   end,
-  exists (select from subscriptions u where u.account_id = $1 and u.name = m.name)
+  exists (select from subscriptions u where u.account_id = m.account_id and u.name = m.name)`
+
+// selectMailboxes is the beginning of every statement that reads mailboxes of one account, which is $1.
+const selectMailboxes = `
+select ` + mailboxColumns + `
 from mailboxes m
 join mailbox_state s using (account_id, mailbox_id)
 where m.account_id = $1`
@@ -71,13 +74,16 @@ order by m.name collate "C"`
 	sqlMailbox = selectMailboxes + ` and m.name = $2`
 )
 
-func scanMailbox(row pgx.CollectableRow) (m store.Mailbox, err error) {
+// scanMailbox reads mailboxColumns, after what stands before them.
+func scanMailbox(row pgx.CollectableRow, before ...any) (m store.Mailbox, err error) {
 	var use int16
-	err = row.Scan(&m.ID, &m.Name, &m.UIDValidity, &use, &m.UIDNext, &m.ModSeq, &m.Messages, &m.Unseen, &m.Deleted, &m.Size,
-		&m.Recent, &m.Subscribed)
+	err = row.Scan(append(before, &m.ID, &m.Name, &m.UIDValidity, &use, &m.UIDNext, &m.ModSeq, &m.Messages, &m.Unseen,
+		&m.Deleted, &m.Size, &m.Recent, &m.Subscribed)...)
 	m.Use = useOfBits(use)
 	return m, err
 }
+
+func asMailbox(row pgx.CollectableRow) (store.Mailbox, error) { return scanMailbox(row) }
 
 // Mailboxes implements store.Account.
 func (a *account) Mailboxes(ctx context.Context) ([]store.Mailbox, error) {
@@ -88,7 +94,7 @@ func (a *account) Mailboxes(ctx context.Context) ([]store.Mailbox, error) {
 	if err != nil {
 		return nil, failed("list mailboxes", err)
 	}
-	boxes, err := pgx.CollectRows(rows, scanMailbox)
+	boxes, err := pgx.CollectRows(rows, asMailbox)
 	return boxes, failed("list mailboxes", err)
 }
 
@@ -110,7 +116,7 @@ func (a *account) mailbox(ctx context.Context, q querier, name string) (store.Ma
 	if err != nil {
 		return store.Mailbox{}, err
 	}
-	return pgx.CollectExactlyOneRow(rows, scanMailbox)
+	return pgx.CollectExactlyOneRow(rows, asMailbox)
 }
 
 // Create implements store.Account.
@@ -191,8 +197,10 @@ func (a *account) insertMailboxes(ctx context.Context, tx pgx.Tx, names []string
 	for i := range ids {
 		ids[i] = int64(a.s.ids.next()) // of no other account either: a handle cannot reach another's mail by mistake
 	}
-	_, err := tx.Exec(ctx, sqlInsertMailboxes, a.id, ids, names, uses)
-	return err
+	if _, err := tx.Exec(ctx, sqlInsertMailboxes, a.id, ids, names, uses); err != nil {
+		return err
+	}
+	return a.inheritRights(ctx, tx, ids, names)
 }
 
 // Delete implements store.Account.
@@ -227,6 +235,7 @@ var sqlForget = []string{
 	`delete from mailbox_index where account_id = $1 and mailbox_id = $2`,
 	`delete from fts_seg where account_id = $1 and mailbox_id = $2`,
 	`delete from fts_state where account_id = $1 and mailbox_id = $2`,
+	`delete from acl where account_id = $1 and mailbox_id = $2`,
 	`delete from mailbox_state where account_id = $1 and mailbox_id = $2`,
 	`delete from mailboxes where account_id = $1 and mailbox_id = $2`,
 }

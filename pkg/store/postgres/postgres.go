@@ -167,8 +167,9 @@ type querier interface {
 
 // account is a handle on one user's mail. It holds no connection.
 type account struct {
-	s  *Store
-	id store.AccountID
+	s       *Store
+	id      store.AccountID
+	address string // of a handle that Store.Account gave out
 }
 
 // ID implements store.Account.

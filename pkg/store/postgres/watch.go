@@ -16,7 +16,7 @@ type reading struct {
 	hub     store.Hub
 	metrics *Metrics
 	cache   *cache
-	there   *lru[store.AccountID, time.Time] // accounts known to exist, until when
+	there   *lru[store.AccountID, seenAccount] // accounts known to exist, until when
 	packs   chan packJob
 	windows *windowCache
 	arenas  sync.Pool // of *arena
@@ -33,7 +33,7 @@ func newReading(o Options, m *Metrics) reading {
 	return reading{
 		metrics: m,
 		cache:   newCache(o.CacheBytes, m),
-		there:   newLRU[store.AccountID, time.Time](keysCached),
+		there:   newLRU[store.AccountID, seenAccount](keysCached),
 		packs:   make(chan packJob, packQueue),
 		windows: newWindowCache(),
 		recent:  newRecents(),

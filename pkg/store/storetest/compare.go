@@ -147,6 +147,7 @@ func (c *comparison) do() {
 		{3, c.rename},
 		{2, c.delete},
 		{1, c.subscribe},
+		{2, c.setACL},
 		{2, c.claim},
 		{2, c.annotate},
 		{1, c.annotations},
@@ -208,6 +209,13 @@ func (w *world) checkValidity(c *comparison, b store.Mailbox) {
 	w.validity[b.ID] = b.UIDValidity
 }
 
+func (c *comparison) compareACL(name string) {
+	c.Helper()
+	both(c, fmt.Sprintf("ACL(%q)", name), func(w *world, _ int) ([]store.ACLEntry, error) {
+		return w.account.ACL(c.ctx, w.box(c.ctx, name))
+	}, func(_ *world, list []store.ACLEntry) string { return fmt.Sprint(list) })
+}
+
 // compareAll reads everything.
 func (c *comparison) compareAll() {
 	c.Helper()
@@ -217,6 +225,7 @@ func (c *comparison) compareAll() {
 		c.Error(err)
 	}
 	for _, b := range list {
+		c.compareACL(b.Name)
 		if s := c.openBox(b.Name); s != nil {
 			c.readSet(s, everything, 7)
 		}

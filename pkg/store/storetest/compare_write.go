@@ -121,12 +121,30 @@ func (c *comparison) setFlags() {
 		ch.UnchangedSince = &at
 		since = fmt.Sprint(at)
 	}
-	what := fmt.Sprintf("SetFlags(%q, %v, %d %q, unchanged since %s)", name, set, ch.Op, ch.Flags, since)
+	if c.r.IntN(3) == 0 {
+		ch.Denied = store.Rights(c.r.IntN(int(store.AllRights)))
+	}
+	what := fmt.Sprintf("SetFlags(%q, %v, %d %q, unchanged since %s, without %v)", name, set, ch.Op, ch.Flags, since, ch.Denied)
 	both(c, what, func(w *world, _ int) (store.FlagResult, error) {
 		return w.account.SetFlags(c.ctx, w.box(c.ctx, name), set, ch)
 	}, func(_ *world, r store.FlagResult) string {
 		return showEntries(r.Changed, r.Keywords) + "modified " + store.Normalize(r.Modified).String()
 	})
+}
+
+func (c *comparison) setACL() {
+	name := c.name()
+	ch := store.ACLChange{
+		ACLEntry: store.ACLEntry{
+			Identifier: pick(c, []string{store.Anyone, "bob@example.org", "@example.org"}),
+			Negative:   c.r.IntN(2) == 0, Rights: store.Rights(c.r.IntN(int(store.AllRights))),
+		},
+		Op: pick(c, []imap.RightModification{imap.RightModificationReplace, imap.RightModificationAdd, imap.RightModificationRemove}),
+	}
+	both(c, fmt.Sprintf("SetACL(%q, %v)", name, ch), func(w *world, _ int) (struct{}, error) {
+		return struct{}{}, w.account.SetACL(c.ctx, w.box(c.ctx, name), ch)
+	}, done)
+	c.compareACL(name)
 }
 
 func showCopy(_ *world, d imap.CopyData) string {

@@ -56,6 +56,7 @@ type contract struct {
 
 var groups = []group{
 	{"annotation", annotationTests},
+	{"acl", aclTests},
 	{"append", appendTests},
 	{"changes", changesTests},
 	{"concurrency", concurrencyTests},
