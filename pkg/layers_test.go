@@ -47,6 +47,10 @@ const (
 
 var layers = map[string]layer{
 	"pkg/message":    {theirs: []string{xtext}, reason: "a leaf: it reads octets and knows neither store nor protocol"},
+	"pkg/order": {
+		ours: []string{"pkg/message"}, theirs: []string{xtext},
+		reason: "keys and orders of messages: it knows neither store nor protocol",
+	},
 	"pkg/imap/wire":  {theirs: []string{goIMAP, xtext}, reason: "tokens only: it knows no command"},
 	"pkg/config":     {theirs: []string{koanf, pflag, humanize}, reason: "only gateway and cmd read the configuration"},
 	"pkg/embedded":   {reason: "runs a PostgreSQL, speaks no SQL"},
@@ -56,13 +60,13 @@ var layers = map[string]layer{
 	"pkg/observe":    {theirs: []string{zap, prometheus}, reason: "builds logger and metrics, knows no package that uses them"},
 	"migrations":     {reason: "SQL files and their embed.FS"},
 
-	"pkg/store": {ours: []string{"pkg/message"}, theirs: []string{goIMAP, xtext}, reason: "what mail is: no SQL, no protocol"},
+	"pkg/store": {ours: []string{"pkg/message", "pkg/order"}, theirs: []string{goIMAP, xtext}, reason: "what mail is: no SQL, no protocol"},
 	"pkg/auth": {
 		ours: []string{"pkg/store"}, theirs: []string{goSASL, argon2id, xcrypto, xtext, zap},
 		reason: "credentials to accounts: no protocol, no SQL",
 	},
 	"pkg/store/postgres": {
-		ours:   []string{"pkg/store", "pkg/auth", "pkg/message", "migrations"},
+		ours:   []string{"pkg/store", "pkg/auth", "pkg/message", "pkg/order", "migrations"},
 		theirs: []string{goIMAP, pgx, puddle, goose, compress, zap, prometheus, xsync, xcrypto, xtext},
 		reason: "the only SQL; it knows no protocol",
 	},
@@ -71,15 +75,15 @@ var layers = map[string]layer{
 		reason: "databases for tests",
 	},
 	"pkg/store/memory": {
-		ours: []string{"pkg/store", "pkg/auth", "pkg/message"}, theirs: []string{goIMAP},
+		ours: []string{"pkg/store", "pkg/auth", "pkg/message", "pkg/order"}, theirs: []string{goIMAP},
 		reason: "the model for tests: plain maps",
 	},
 	"pkg/store/storetest": {
-		ours: []string{"pkg/store", "pkg/message"}, theirs: []string{goIMAP},
+		ours: []string{"pkg/store", "pkg/message", "pkg/order"}, theirs: []string{goIMAP},
 		reason: "the contract must not know who keeps it",
 	},
 	"pkg/imap": {
-		ours:   []string{"pkg/imap/wire", "pkg/auth", "pkg/store", "pkg/message", "pkg/serve"},
+		ours:   []string{"pkg/imap/wire", "pkg/auth", "pkg/store", "pkg/message", "pkg/order", "pkg/serve"},
 		theirs: []string{goIMAP, zap, prometheus, xtext}, reason: "a protocol never imports another, nor a concrete store",
 	},
 	"pkg/pop3": {

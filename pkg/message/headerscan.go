@@ -3,7 +3,10 @@ package message
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io"
+	"strings"
+	"unicode/utf8"
 )
 
 const scanBuffer = 4 << 10 // octets of a header read at once
@@ -73,4 +76,43 @@ func (s *fieldScanner) continues() bool {
 		return false
 	}
 	return !s.ended || b[0] == ' ' || b[0] == '\t'
+}
+
+// Field returns the value of the first field with the given name (any case), unfolded, "" if there is none. It is cut at the
+// length at which the envelope's fields are. The error is one of reading.
+func (p *Part) Field(body io.ReaderAt, name string) (string, error) {
+	scan := newFieldScanner(section(body, p.Header, p.Body))
+	var raw []byte
+	scan.piece = func(b []byte) {
+		if strings.EqualFold(string(scan.name), name) {
+			raw = append(raw, b[:min(len(b), maxField-len(raw))]...)
+		}
+	}
+	for scan.next() {
+		if raw != nil {
+			break
+		}
+	}
+	if scan.err != nil {
+		return "", fmt.Errorf("read header: %w", scan.err)
+	}
+	return clean(raw), nil
+}
+
+// DecodeHeader is the function of that name, where octets that are no UTF-8 are likely in the charset of the message's text.
+func (p *Part) DecodeHeader(value string) string {
+	if plainASCII(value) {
+		return value
+	}
+	return decodeHeader(value, p.firstCharset())
+}
+
+// plainASCII reports whether there is nothing to decode in a value.
+func plainASCII(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c >= utf8.RuneSelf || c == '=' || c == 0x1b || c == '\r' || c == '\n' {
+			return false
+		}
+	}
+	return true
 }
