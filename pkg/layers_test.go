@@ -46,7 +46,7 @@ const (
 )
 
 var layers = map[string]layer{
-	"pkg/message":    {theirs: []string{xtext}, reason: "a leaf: it reads octets and knows neither store nor protocol"},
+	"pkg/message": {theirs: []string{xtext}, reason: "a leaf: it reads octets and knows neither store nor protocol"},
 	"pkg/order": {
 		ours: []string{"pkg/message"}, theirs: []string{xtext},
 		reason: "keys and orders of messages: it knows neither store nor protocol",
