@@ -45,6 +45,7 @@ var offers = []Capability{
 	{imap.CapQResync, "RFC 7162", loggedIn},
 	{imap.CapObjectID, "RFC 8474", loggedIn},
 	{imap.CapSaveDate, "RFC 8514", loggedIn},
+	{imap.CapPreview, "RFC 8970", loggedIn},
 	{imap.CapAppendLimit, "RFC 7889", loggedIn},
 	{imap.CapInProgress, "RFC 9585", loggedIn},
 }

@@ -38,6 +38,9 @@ func parseFetch(d *wire.Decoder, fl flags) (fetchRequest, error) {
 	}
 	if d.TrySP() {
 		d.List(func() { r.parseModifier(d) })
+		if r.lazy() && d.TrySP() {
+			d.List(func() { r.parseModifier(d) })
+		}
 	}
 	if r.vanished && r.changedSince == nil {
 		d.Fail("CHANGEDSINCE with VANISHED") // RFC 7162 §3.2.6
@@ -54,6 +57,10 @@ func (r *fetchRequest) parseSingle(d *wire.Decoder) {
 	name := d.Keyword()
 	if macro, ok := fetchMacros[name]; ok {
 		r.items = slices.Clone(macro)
+		return
+	}
+	if name == "PREVIEW" { // what follows may be its own list, or that of the command
+		r.items = []item{previewItem}
 		return
 	}
 	r.add(d, parseFetchItem(d, name))
@@ -81,6 +88,8 @@ func (r *fetchRequest) add(d *wire.Decoder, it item) {
 
 func (r *fetchRequest) parseModifier(d *wire.Decoder) {
 	switch name := d.Keyword(); {
+	case name == "LAZY" && len(r.items) == 1 && r.items[0] == item(previewItem):
+		r.items[0] = lazyPreviewItem
 	case name == "CHANGEDSINCE" && r.changedSince == nil && d.Knows(imap.CapCondStore):
 		at := store.ModSeq(d.SP().Number64())
 		r.changedSince = &at

@@ -29,14 +29,17 @@ type content struct {
 	label   string // "BODY[1]<0>"
 	r       io.Reader
 	size    int64
-	binary  bool // may hold NUL: a literal8
-	missing bool // there is no such section: NIL
-	number  bool // the size is all that was asked for
+	binary  bool    // may hold NUL: a literal8
+	missing bool    // there is no such section: NIL
+	number  bool    // the size is all that was asked for
+	text    *string // instead of octets
 }
 
 func (x content) write(e *wire.Encoder) {
 	e.Atom(x.label).SP()
 	switch {
+	case x.text != nil:
+		e.String(*x.text)
 	case x.number:
 		e.Number64(x.size)
 	case x.missing:

@@ -28,6 +28,7 @@ var fetchItems = map[string]func(*wire.Decoder) item{
 	"EMAILID":       plain(emailIDItem),
 	"THREADID":      plain(threadIDItem),
 	"SAVEDATE":      plain(saveDateItem),
+	"PREVIEW":       parsePreview,
 	"ENVELOPE":      plain(envelopeItem),
 	"BODYSTRUCTURE": plain(bodyStructureItem),
 	"BODY":          parseBody,

@@ -100,6 +100,7 @@ func TestParseFetch(t *testing.T) {
 		{0, ` 1 BINARY[1.2]<0.5>`, `1 BINARY[1.2]<0>[1 2]+5`},
 		{0, ` 1 BINARY.PEEK[]`, `1 BINARY[][]!`},
 		{0, ` 1 BINARY.SIZE[3]`, `1 BINARY.SIZE[3][3]`},
+		{0, ` 1 PREVIEW`, `1 PREVIEW`},
 		{0, ` 1 (FLAGS) (CHANGEDSINCE 12345)`, `1 FLAGS MODSEQ since 12345`},
 		{byUID, ` 1:* (FLAGS) (CHANGEDSINCE 1 VANISHED)`, `1:* UID FLAGS MODSEQ since 1 vanished`},
 		{byUID, ` 1:* (FLAGS) (VANISHED CHANGEDSINCE 0)`, `1:* UID FLAGS MODSEQ since 0 vanished`},

@@ -173,7 +173,8 @@ func quotedEscape(src []byte, atEOF bool) (out []byte, n int, err error) {
 	}
 	if len(src) >= 3 {
 		if hi, lo := hexValue(src[1]), hexValue(src[2]); hi|lo < 16 {
-			return []byte{hi<<4 | lo}, 3, nil
+			v := int(hi)<<4 | int(lo)
+			return octets[v : v+1 : v+1], 3, nil
 		}
 	}
 	end, eol, known := padding(src, 1, atEOF)
@@ -191,6 +192,14 @@ func quotedEscape(src []byte, atEOF bool) (out []byte, n int, err error) {
 	}
 	return nil, end, nil
 }
+
+// octets are all there are, so that one of them is a slice without memory of its own.
+var octets = func() (t [256]byte) {
+	for i := range t {
+		t[i] = byte(i)
+	}
+	return t
+}()
 
 // padding finds the end of the white space at i, and whether a line ends there. That is not known when src ends first.
 func padding(src []byte, i int, atEOF bool) (end int, eol, known bool) {

@@ -15,7 +15,11 @@ import (
 //	string   = 2·length octets… | 2·index+1 of the table
 //	optional = 0 | 1 string
 //	list     = count item…
-const encodingVersion = 1
+//	message  = version part [preview]
+const (
+	encodingVersion = 2
+	versionOne      = 1 // without the preview
+)
 
 // common are the strings that need one octet or two. Their order is part of the stored form: append only.
 var common = []string{
@@ -39,8 +43,14 @@ var commonIndex = func() map[string]uint64 {
 
 // AppendBinary appends a compact form of the tree, for UnmarshalBinary. The error is always nil.
 func (p *Part) AppendBinary(b []byte) ([]byte, error) {
-	e := encoder{append(b, encodingVersion)}
+	e := encoder{append(b, versionOne)}
+	if p.Preview != nil {
+		e.b[len(b)] = encodingVersion
+	}
 	e.part(p, 0)
+	if p.Preview != nil {
+		e.string(*p.Preview)
+	}
 	return e.b, nil
 }
 
@@ -142,11 +152,14 @@ var errEncoded = errors.New("not an encoded message tree")
 // in its parent, has a type and the children that its type needs, and memory stays in proportion to the input. It keeps no
 // reference to b.
 func (p *Part) UnmarshalBinary(b []byte) error {
-	if len(b) == 0 || b[0] != encodingVersion {
+	if len(b) == 0 || b[0] < versionOne || b[0] > encodingVersion {
 		return fmt.Errorf("unmarshal message tree: %w", errEncoded)
 	}
 	d := decoder{s: string(b[1:])}
 	root := d.part(0, math.MaxInt64>>1, 0)
+	if b[0] == encodingVersion {
+		root.Preview = d.pointer(d.string())
+	}
 	if d.bad || d.s != "" {
 		return fmt.Errorf("unmarshal message tree: %w", errEncoded)
 	}

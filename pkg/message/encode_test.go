@@ -10,7 +10,9 @@ import (
 func TestCompactForm(t *testing.T) {
 	t.Parallel()
 	s := spool(t, golden(t)["plain.eml"], SpoolOptions{})
-	got, err := s.Part().AppendBinary(nil)
+	old := *s.Part()
+	old.Preview = nil
+	got, err := old.AppendBinary(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -19,6 +21,14 @@ func TestCompactForm(t *testing.T) {
 		"\x01\x06\x06bob\x16example.net\x00\x00\x00"
 	if string(got) != want {
 		t.Errorf("%q, want %q", got, want)
+	}
+	got, err = s.Part().AppendBinary(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want = "\x02" + want[1:] + "jHello Joe, do you think we can meet at 3:30 tomorrow?"
+	if string(got) != want {
+		t.Errorf("with a preview: %q, want %q", got, want)
 	}
 }
 
@@ -90,12 +100,12 @@ func TestMarshalComplete(t *testing.T) {
 	}
 	for _, v := range []reflect.Value{reflect.ValueOf(*p), reflect.ValueOf(*p.Envelope)} {
 		for i := range v.NumField() {
-			if name := v.Type().Field(i).Name; v.Field(i).IsZero() && name != "Header" && name != "Children" {
+			if name := v.Type().Field(i).Name; v.Field(i).IsZero() && name != "Header" && name != "Children" && name != "Preview" {
 				t.Fatalf("%s is not set in this test", name)
 			}
 		}
 	}
-	p = &Part{Body: 1, End: 20, Type: "MULTIPART", Subtype: "MIXED", Encoding: "7BIT", Children: []*Part{p.move(2)}}
+	p = &Part{Body: 1, End: 20, Type: "MULTIPART", Subtype: "MIXED", Encoding: "7BIT", Children: []*Part{p.move(2)}, Preview: str("p")}
 	b, err := p.AppendBinary(nil)
 	if err != nil {
 		t.Fatal(err)

@@ -15,6 +15,8 @@ type htmlText struct {
 	state htmlState
 	quote byte   // in a tag: the quote that is open
 	tag   string // in a tag: its name, in lower case, if its content is hidden
+	// untitled hides the title, which is not in the text.
+	untitled bool
 }
 
 type htmlState int
@@ -40,7 +42,7 @@ var inlineTags = map[string]bool{
 }
 
 // Reset implements transform.Transformer.
-func (t *htmlText) Reset() { *t = htmlText{} }
+func (t *htmlText) Reset() { *t = htmlText{untitled: t.untitled} }
 
 // Transform implements transform.Transformer.
 func (t *htmlText) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, err error) {
@@ -117,7 +119,7 @@ func (t *htmlText) beginTag(dst, src []byte, atEOF bool) (nDst, nSrc int, err er
 		return 1, 1, nil
 	}
 	t.state, t.quote, t.tag = htmlTag, 0, ""
-	if name == "script" || name == "style" {
+	if name == "script" || name == "style" || t.untitled && name == "title" {
 		t.tag = name
 	}
 	if inlineTags[strings.Trim(name, "/")] {

@@ -23,6 +23,8 @@ type Part struct {
 	Language          []string
 	Location          *string
 
+	Preview *string // of the root: see MakePreview; nil for a message that came before there were previews
+
 	Envelope *Envelope // of the root and of the message inside a message/rfc822 part
 	Children []*Part   // of a multipart its parts, at least one; of a message/rfc822 exactly one, the message inside
 }

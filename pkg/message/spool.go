@@ -75,6 +75,11 @@ func (s *Spooled) fill(r io.Reader, o SpoolOptions) error {
 	hash.Sum(s.hash[:0])
 	s.part, s.padding = parse.finish()
 	s.thread = parse.thread
+	preview, err := s.part.MakePreview(s)
+	if err != nil {
+		return err
+	}
+	s.part.Preview = &preview
 	return nil
 }
 

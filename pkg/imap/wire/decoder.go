@@ -117,6 +117,19 @@ func (d *Decoder) Peek() byte {
 	return p[0]
 }
 
+// PeekList reports whether a space and a list come next.
+func (d *Decoder) PeekList() bool {
+	if d.Peek() != ' ' {
+		return false
+	}
+	p, err := d.r.Peek(2) // a line does not end in a space: there is another octet, or none at all
+	if err != nil {
+		d.err = err
+		return false
+	}
+	return p[1] == '('
+}
+
 // next consumes the octet that Peek has shown.
 func (d *Decoder) next() byte {
 	if d.err != nil {
