@@ -64,6 +64,8 @@ func (c *conn) create(ctx context.Context, r createRequest) error {
 	if err != nil {
 		return err
 	}
-	c.answer(mailboxID(box.ID), "Created.")
+	if c.offers(imap.CapObjectID) {
+		c.answer(mailboxID(box.ID), "Created.")
+	}
 	return nil
 }

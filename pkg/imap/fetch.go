@@ -59,7 +59,7 @@ func (r *fetchRequest) parseSingle(d *wire.Decoder) {
 		r.items = slices.Clone(macro)
 		return
 	}
-	if name == "PREVIEW" { // what follows may be its own list, or that of the command
+	if name == "PREVIEW" && d.Knows(imap.CapPreview) { // what follows may be its own list, or that of the command
 		r.items = []item{previewItem}
 		return
 	}

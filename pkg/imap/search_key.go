@@ -54,12 +54,12 @@ var searchKeys = map[string]func(*wire.Decoder, *store.Criteria){
 	"SENTSINCE":  func(d *wire.Decoder, c *store.Criteria) { since(&c.SentSince, searchDay(d)) },
 	"SENTON":     func(d *wire.Decoder, c *store.Criteria) { on(&c.SentSince, &c.SentBefore, searchDay(d)) },
 
-	"SAVEDBEFORE":       func(d *wire.Decoder, c *store.Criteria) { before(&c.SavedBefore, searchDay(d)) },
-	"SAVEDSINCE":        func(d *wire.Decoder, c *store.Criteria) { since(&c.SavedSince, searchDay(d)) },
-	"SAVEDON":           func(d *wire.Decoder, c *store.Criteria) { on(&c.SavedSince, &c.SavedBefore, searchDay(d)) },
-	"SAVEDATESUPPORTED": func(*wire.Decoder, *store.Criteria) {}, // RFC 8514 §4.3: true of all
-	"EMAILID":           func(d *wire.Decoder, c *store.Criteria) { c.EmailID = append(c.EmailID, objectID(d)) },
-	"THREADID":          func(d *wire.Decoder, c *store.Criteria) { c.ThreadID = append(c.ThreadID, objectID(d)) },
+	"SAVEDBEFORE":       keyOf(imap.CapSaveDate, func(d *wire.Decoder, c *store.Criteria) { before(&c.SavedBefore, searchDay(d)) }),
+	"SAVEDSINCE":        keyOf(imap.CapSaveDate, func(d *wire.Decoder, c *store.Criteria) { since(&c.SavedSince, searchDay(d)) }),
+	"SAVEDON":           keyOf(imap.CapSaveDate, func(d *wire.Decoder, c *store.Criteria) { on(&c.SavedSince, &c.SavedBefore, searchDay(d)) }),
+	"SAVEDATESUPPORTED": keyOf(imap.CapSaveDate, func(*wire.Decoder, *store.Criteria) {}), // RFC 8514 §4.3: true of all
+	"EMAILID":           keyOf(imap.CapObjectID, func(d *wire.Decoder, c *store.Criteria) { c.EmailID = append(c.EmailID, objectID(d)) }),
+	"THREADID":          keyOf(imap.CapObjectID, func(d *wire.Decoder, c *store.Criteria) { c.ThreadID = append(c.ThreadID, objectID(d)) }),
 
 	"LARGER":  parseLarger,
 	"SMALLER": parseSmaller,
