@@ -226,6 +226,10 @@ func (s session) accounts() {
 		s.t.Errorf("%+v, %v", one, err)
 	}
 	s.says("bert@example.org is enabled.", "", "account enable bert@example.org")
+	s.says("bert@example.org does without IDLE, MOVE.", "", "account capabilities bert@example.org --disable move,IDLE")
+	s.says("bert@example.org does without IDLE, MOVE.", "", "account capabilities bert@example.org")
+	s.fails(`"NONSENSE" is not a capability`, "", "account capabilities bert@example.org --disable NONSENSE")
+	s.says("bert@example.org has every capability.", "", "account capabilities bert@example.org --reset")
 	var all []accountJSON
 	if err := json.Unmarshal([]byte(s.says("", "", "account list --json")), &all); err != nil || len(all) != 2 ||
 		all[0].Address != "anna@example.org" || all[0].QuotaBytes != 2_000_000_000 || all[1].State != "active" {

@@ -49,6 +49,10 @@ type Embedded struct {
 type IMAP struct {
 	Listen        []string // addresses; none: no such server
 	IdleKeepalive time.Duration
+	Disable       []string // capabilities
+	UIDOnly       bool
+	MessageLimit  int // 0: none
+	SaveLimit     int // 0: none
 }
 
 // POP3 is about the POP3 server.

@@ -92,6 +92,28 @@ var settings = []setting{
 		field: func(c *Config) any { return &c.IMAP.IdleKeepalive },
 	},
 	{
+		key: "imap.disable",
+		doc: "Capabilities that are not offered, and behave as if they did not exist: [\"COMPRESS=DEFLATE\", \"NOTIFY\"]. What cannot\n" +
+			"be without them goes with them. For one account: \"postern account capabilities\".",
+		field: func(c *Config) any { return &c.IMAP.Disable },
+	},
+	{
+		key: "imap.uidonly", preset: "false",
+		doc:   "Offer UIDONLY (RFC 9586). Some versions of Outlook enable it and then go on using message numbers, which it forbids.",
+		field: func(c *Config) any { return &c.IMAP.UIDOnly },
+	},
+	{
+		key: "imap.message_limit", preset: "0",
+		doc: "How many messages one command handles at most, told to clients as MESSAGELIMIT (RFC 9738). 0: no limit. It must not be\n" +
+			"less than 1000: clients that do not know of it get less than they ask for.",
+		field: func(c *Config) any { return &c.IMAP.MessageLimit },
+	},
+	{
+		key: "imap.save_limit", preset: "0",
+		doc:   "How many messages one command stores at most (COPY, MOVE, APPEND), told to clients as SAVELIMIT (RFC 9738). 0: no limit.",
+		field: func(c *Config) any { return &c.IMAP.SaveLimit },
+	},
+	{
 		key: "pop3.listen", preset: ":995",
 		doc:   "Addresses for POP3 with TLS from the first octet; \"off\" for none.",
 		field: func(c *Config) any { return &c.POP3.Listen },

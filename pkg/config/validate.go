@@ -190,9 +190,13 @@ func (l *loader) checkNumbers(c *Config) {
 		{"limits.connections", int64(c.Limits.Connections), 1, 1 << 20},
 		{"limits.connections_per_address", int64(c.Limits.ConnectionsPerAddress), 1, 1 << 20},
 		{"limits.sessions_per_account", int64(c.Limits.SessionsPerAccount), 1, 1 << 20},
+		{"imap.save_limit", int64(c.IMAP.SaveLimit), 0, 1 << 30},
 		{"store.cache", c.Store.Cache, 1 << 20, 1 << 40},
 	} {
 		l.check(c, n.key, n.value >= n.low && n.value <= n.up, fmt.Sprintf("%d is not between %d and %d", n.value, n.low, n.up))
+	}
+	if n := c.IMAP.MessageLimit; n != 0 {
+		l.check(c, "imap.message_limit", n >= 1000, fmt.Sprintf("%d is less than 1000", n))
 	}
 	const day = 24 * time.Hour
 	for _, d := range []struct {

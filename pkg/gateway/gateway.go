@@ -68,6 +68,9 @@ func New(ctx context.Context, o Options) (_ *Gateway, err error) {
 			g.close()
 		}
 	}()
+	if _, err = imap.CheckDisable(o.Config.IMAP.Disable); err != nil {
+		return nil, fmt.Errorf("imap.disable: %w", err)
+	}
 	if g.backend, err = OpenBackend(ctx, o); err != nil {
 		return nil, err
 	}
@@ -117,7 +120,8 @@ func (g *Gateway) plan(o Options) []planned {
 		{"imap", &imap.Server{
 			Accounts: st, Auth: who, Hostname: c.Hostname, Version: o.Version, Log: o.Log.Named("imap"),
 			Metrics: imap.NewMetrics(o.Registry), MaxMessage: c.Limits.Message, IdleKeepalive: c.IMAP.IdleKeepalive,
-			MaxSessionsPerAccount: c.Limits.SessionsPerAccount,
+			MaxSessionsPerAccount: c.Limits.SessionsPerAccount, Disable: c.IMAP.Disable, UIDOnly: c.IMAP.UIDOnly,
+			MessageLimit: c.IMAP.MessageLimit, SaveLimit: c.IMAP.SaveLimit,
 		}, c.IMAP.Listen, clients},
 		{"http", &observe.Endpoint{
 			Gatherer: o.Registry, Log: o.Log.Named("http"), Checks: map[string]observe.Check{"database": st.Ping},

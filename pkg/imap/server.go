@@ -63,6 +63,11 @@ type Server struct {
 	// Disable names capabilities that are not offered; see CheckDisable. What belongs to them is unknown then.
 	Disable []string
 
+	// UIDOnly offers UIDONLY (RFC 9586), which some clients enable and then do not keep to.
+	UIDOnly bool
+	// MessageLimit and SaveLimit are how many messages one command handles, and stores, at most (RFC 9738); 0 means any number.
+	MessageLimit, SaveLimit int
+
 	running  serve.Sessions
 	masked   sync.Once
 	disabled mask // Disable, once masked is done

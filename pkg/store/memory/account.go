@@ -19,7 +19,8 @@ type account struct {
 	address  string
 	secret   string
 	disabled bool
-	limit    int64 // octets; 0 means none
+	disable  string // capabilities of IMAP, with commas between
+	limit    int64  // octets; 0 means none
 
 	boxes        map[store.MailboxID]*mailbox
 	subscribed   map[string]bool

@@ -83,6 +83,13 @@ func (s *Store) SetDisabled(id store.AccountID, disabled bool) {
 	s.accounts[id].disabled = disabled
 }
 
+// SetCapabilities says which capabilities of IMAP are not there for an account, with commas between.
+func (s *Store) SetCapabilities(id store.AccountID, disable string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.accounts[id].disable = disable
+}
+
 // SetDown makes every call fail with store.ErrUnavailable, as if the database were away, or ends that.
 func (s *Store) SetDown(down bool) {
 	s.mu.Lock()

@@ -77,7 +77,7 @@ func (s *Store) Credential(ctx context.Context, user string) (auth.Credential, e
 			return store.ErrNotFound
 		}
 		c = auth.Credential{
-			Identity: auth.Identity{Account: a.id, User: a.address},
+			Identity: auth.Identity{Account: a.id, User: a.address, Disable: a.disable},
 			Secret:   a.secret, Disabled: a.disabled,
 		}
 		return nil

@@ -137,6 +137,7 @@ func TestAccounts(t *testing.T) {
 		{func() error { return s.SetQuota(ctx, id, 0) }, func(i *AccountInfo) { i.Quota = 0 }},
 		{func() error { return s.SetDisabled(ctx, id, true) }, func(i *AccountInfo) { i.Disabled = true }},
 		{func() error { return s.SetSecret(ctx, id, "new") }, func(*AccountInfo) {}},
+		{func() error { return s.SetCapabilities(ctx, id, "IDLE,MOVE") }, func(i *AccountInfo) { i.Disable = "IDLE,MOVE" }},
 	} {
 		if err := step.do(); err != nil {
 			t.Fatal(err)
@@ -145,7 +146,7 @@ func TestAccounts(t *testing.T) {
 		checkAccount(t, s, want)
 	}
 	c, err := s.Credential(ctx, "ANN@example.org")
-	if err != nil || c.Secret != "new" || !c.Disabled || c.Account != id || c.User != "ann@example.org" {
+	if err != nil || c.Secret != "new" || !c.Disabled || c.Disable != "IDLE,MOVE" || c.Account != id || c.User != "ann@example.org" {
 		t.Errorf("credential %+v, %v", c, err)
 	}
 	checkNewTree(t, a)
@@ -210,6 +211,7 @@ func TestAccountRefusals(t *testing.T) {
 		{s.SetQuota(ctx, a.id+1, 5), store.ErrNotFound},
 		{s.SetSecret(ctx, a.id+1, ""), store.ErrNotFound},
 		{s.SetDisabled(ctx, a.id+1, true), store.ErrNotFound},
+		{s.SetCapabilities(ctx, a.id+1, ""), store.ErrNotFound},
 		{s.DeleteAccount(ctx, a.id+1), store.ErrNotFound},
 	} {
 		if !errors.Is(c.got, c.want) {

@@ -20,6 +20,7 @@ type AccountInfo struct {
 	Used     int64 // octets
 	Messages int64
 	Created  time.Time
+	Disable  string // capabilities of IMAP that are not there for it, with commas between
 }
 
 // addressesLock is the advisory lock of those who give names to accounts and aliases: an address is one or the other.
@@ -112,7 +113,8 @@ func (a *account) createDefaults(ctx context.Context, tx pgx.Tx) error {
 
 const selectAccounts = `
 select a.account_id, a.address, a.state = 1, a.state = 2, coalesce(a.quota_bytes, 0),
-  coalesce(sum(s.bytes), 0)::bigint, coalesce(sum(s.n_msgs), 0)::bigint, a.created_at
+  coalesce(sum(s.bytes), 0)::bigint, coalesce(sum(s.n_msgs), 0)::bigint, a.created_at,
+  a.imap_disable
 from accounts a
 left join mailbox_state s using (account_id)`
 
@@ -165,6 +167,11 @@ where account_id = $1 and state < 2`
 update accounts
 set quota_bytes = nullif($2::bigint, 0)
 where account_id = $1 and state < 2`
+
+	sqlSetCapabilities = `
+update accounts
+set imap_disable = $2
+where account_id = $1 and state < 2`
 )
 
 // SetSecret replaces an account's password hash, in PHC form. store.ErrNotFound.
@@ -185,6 +192,12 @@ func (s *Store) SetDisabled(ctx context.Context, id store.AccountID, disabled bo
 // SetQuota sets an account's limit in octets, 0 for none. Other processes follow within seconds. store.ErrNotFound.
 func (s *Store) SetQuota(ctx context.Context, id store.AccountID, quota int64) error {
 	return s.setAccount(ctx, "set quota", sqlSetQuota, id, quota)
+}
+
+// SetCapabilities says which capabilities of IMAP are not there for an account, with commas between. Sessions that are open go
+// on with those they have. store.ErrNotFound.
+func (s *Store) SetCapabilities(ctx context.Context, id store.AccountID, disable string) error {
+	return s.setAccount(ctx, "set capabilities", sqlSetCapabilities, id, disable)
 }
 
 func (s *Store) setAccount(ctx context.Context, op, sql string, id store.AccountID, value any) error {
