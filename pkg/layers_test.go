@@ -84,7 +84,7 @@ var layers = map[string]layer{
 	},
 	"pkg/imap": {
 		ours:   []string{"pkg/imap/wire", "pkg/auth", "pkg/store", "pkg/message", "pkg/order", "pkg/serve"},
-		theirs: []string{goIMAP, zap, prometheus, xtext}, reason: "a protocol never imports another, nor a concrete store",
+		theirs: []string{compress, goIMAP, zap, prometheus, xtext}, reason: "a protocol never imports another, nor a concrete store",
 	},
 	"pkg/pop3": {
 		ours:   []string{"pkg/auth", "pkg/store", "pkg/message", "pkg/serve"},

@@ -48,6 +48,7 @@ var offers = []Capability{
 	{imap.CapPreview, "RFC 8970", loggedIn},
 	{imap.CapAppendLimit, "RFC 7889", loggedIn},
 	{imap.CapInProgress, "RFC 9585", loggedIn},
+	{"COMPRESS=DEFLATE", "RFC 4978", loggedIn},
 }
 
 // Capabilities lists what is offered before or after login, without mechanisms of authentication.

@@ -58,6 +58,7 @@ var commands = table(
 
 	define("ENABLE", loggedIn, 0, parseEnable, (*conn).enableAll).of(imap.CapEnable),
 	define("NAMESPACE", loggedIn, mayExpunge, parseNothing, (*conn).namespace).of(imap.CapNamespace),
+	define("COMPRESS", loggedIn, 0, parseCompress, (*conn).compress).of("COMPRESS=DEFLATE"),
 	define("LIST", loggedIn, mayExpunge, parseList, (*conn).list),
 	define("LSUB", loggedIn, mayExpunge, parseLsub, (*conn).lsub),
 	define("STATUS", loggedIn, mayExpunge, parseStatus, (*conn).status),

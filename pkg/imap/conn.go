@@ -23,11 +23,12 @@ import (
 )
 
 const (
-	maxLine         = 1 << 20  // octets of a command after login: a set of 100,000 UIDs fits
-	maxLineBefore   = 8 << 10  // and before
-	maxSkipBefore   = 16 << 20 // octets of a refused command that are skipped before login
-	maxBad          = 20       // commands in a row that are BAD, before login
-	maxFailures     = 5        // failed logins
+	maxLine         = 1 << 20   // octets of a command after login: a set of 100,000 UIDs fits
+	maxLineBefore   = 8 << 10   // and before
+	maxSkipBefore   = 16 << 20  // octets of a refused command that are skipped before login
+	maxSkipInflated = 256 << 20 // and of one that came compressed, which may be a thousand times smaller
+	maxBad          = 20        // commands in a row that are BAD, before login
+	maxFailures     = 5         // failed logins
 	handshakePeriod = 30 * time.Second
 )
 
@@ -56,6 +57,7 @@ type conn struct {
 	uids     bool      // which is a UID command: its responses carry UIDs (RFC 3501 §6.4.8)
 	vigil    *vigil    // over it, if it may take long
 	done     reply     // and its tagged OK
+	then     func()    // what follows that; nil for nothing
 	commands int
 	bad      int // in a row
 	failures int // of login
@@ -119,7 +121,10 @@ func (c *conn) close(reason string) {
 	if c.account != nil {
 		c.srv.dismiss(c.account.ID(), c.peer.Addr)
 	}
-	_ = c.stream.release()   // if it could not be sent, the reason says why
+	_ = c.stream.release() // if it could not be sent, the reason says why
+	if c.stream.deflate != nil {
+		c.srv.compressed.Add(-1)
+	}
 	_ = c.stream.net.Close() // nor is there anyone to tell of this
 	c.srv.Metrics.closed(c.stream.in, c.stream.out)
 	c.log.Info("session ended", zap.String("reason", reason), zap.Int("commands", c.commands),
@@ -221,6 +226,7 @@ func (c *conn) command(ctx context.Context) error {
 	if row != nil && !c.offers(row.belongs) {
 		row = nil
 	}
+	c.then = nil
 	c.done, c.running, c.uids = reply{}, tag, row != nil && row.flags.has(byUID)
 	err = c.perform(ctx, row)
 	if ends(err) {
@@ -233,6 +239,9 @@ func (c *conn) command(ctx context.Context) error {
 	}
 	err, end := c.news(ctx, row, err)
 	r := c.finish(tag, row, err)
+	if c.then != nil && r.result == resultOK {
+		c.then()
+	}
 	c.observe(row, r, err, time.Since(start))
 	return c.after(r, end)
 }
@@ -275,7 +284,11 @@ func (c *conn) limits() wire.Limits {
 	if c.state == notAuthenticated {
 		return wire.Limits{Line: maxLineBefore, NonSync: maxSkipBefore, Without: c.mask}
 	}
-	return wire.Limits{Line: maxLine, Literal: c.srv.maxMessage(), Without: c.mask}
+	l := wire.Limits{Line: maxLine, Literal: c.srv.maxMessage(), Without: c.mask}
+	if c.stream.inflate != nil {
+		l.NonSync = maxSkipInflated
+	}
+	return l
 }
 
 // perform parses the command and does what it says.

@@ -28,6 +28,7 @@ const (
 	DefaultProgressInterval             = 10 * time.Second
 	DefaultSessionsPerAccount           = 50
 	DefaultSessionsPerAccountAndAddress = 100
+	DefaultMaxCompressed                = 4096
 )
 
 // Server speaks IMAP on the connections it is given. Its fields are set before the first Serve and left alone from then on;
@@ -68,10 +69,15 @@ type Server struct {
 	// MessageLimit and SaveLimit are how many messages one command handles, and stores, at most (RFC 9738); 0 means any number.
 	MessageLimit, SaveLimit int
 
-	running  serve.Sessions
-	masked   sync.Once
-	disabled mask // Disable, once masked is done
-	accepted atomic.Int64
+	// MaxCompressed bounds the sessions of the process that are compressed (RFC 4978), DefaultMaxCompressed. Each takes up to
+	// 60 KiB more than another: inflateInput, inflateWindow, deflateHistory and the codes of a block.
+	MaxCompressed int
+
+	running    serve.Sessions
+	masked     sync.Once
+	disabled   mask // Disable, once masked is done
+	accepted   atomic.Int64
+	compressed atomic.Int64 // sessions
 
 	mu       sync.Mutex
 	sessions map[sessionKey]int // guarded by mu

@@ -33,6 +33,8 @@ type stream struct {
 	shared  bool          // a reader is at work beside the owner, who flushes
 	in, out int64         // octets
 	broken  error         // of a write; there is no point in another
+	inflate *inflater     // nil unless the session is compressed, see compress.go
+	deflate *deflater
 
 	mu       sync.Mutex
 	patience time.Duration // how long the next read may take, 0 means for ever
@@ -43,6 +45,14 @@ type stream struct {
 
 // Read implements io.Reader.
 func (s *stream) Read(p []byte) (int, error) {
+	if s.inflate != nil {
+		return s.inflate.Read(p)
+	}
+	return s.receive(p)
+}
+
+// receive reads from the socket.
+func (s *stream) receive(p []byte) (int, error) {
 	if !s.shared {
 		if err := s.flush(); err != nil {
 			return 0, err
@@ -127,8 +137,16 @@ func (s *stream) wait(between bool, patience time.Duration) {
 	s.between, s.patience = between, patience
 }
 
-// Write implements io.Writer, for w. After an error it gives up at once: a peer is waited for one time only.
-func (s *stream) Write(p []byte) (n int, err error) {
+// Write implements io.Writer, for w.
+func (s *stream) Write(p []byte) (int, error) {
+	if s.deflate != nil && s.broken == nil {
+		return s.deflate.Write(p)
+	}
+	return s.send(p)
+}
+
+// send writes to the socket. After an error it gives up at once: a peer is waited for one time only.
+func (s *stream) send(p []byte) (n int, err error) {
 	if s.broken != nil {
 		return 0, s.broken
 	}

@@ -3,6 +3,7 @@ package imap
 import (
 	"bufio"
 	"bytes"
+	"compress/flate"
 	"flag"
 	"fmt"
 	"io"
@@ -104,6 +105,12 @@ func (p *player) step(st *scriptLine) bool {
 			p.t.Fatal(err)
 		}
 		p.clients[n] = p.world.dial(p.t)
+	case "compress":
+		n, err := strconv.Atoi(st.arg)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		p.client(n).compress(p.t)
 	case "close":
 		n, err := strconv.Atoi(st.arg)
 		if err != nil {
@@ -281,12 +288,14 @@ func (p *player) matches(want, got string) bool {
 
 // client is a connection as a script sees it.
 type client struct {
-	conn      net.Conn
-	responses chan string // closed when there are no more
+	conn       net.Conn
+	responses  chan string   // closed when there are no more
+	compressed chan struct{} // closed when the server has agreed to compress
+	deflate    *flate.Writer // from then on
 }
 
 func newClient(conn net.Conn) *client {
-	c := &client{conn: conn, responses: make(chan string, 1000)}
+	c := &client{conn: conn, responses: make(chan string, 1000), compressed: make(chan struct{})}
 	go c.read()
 	return c
 }
@@ -296,10 +305,38 @@ func (c *client) send(t *testing.T, p []byte) {
 	if err := c.conn.SetWriteDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.conn.Write(p); err != nil {
+	if c.deflate == nil {
+		if _, err := c.conn.Write(p); err != nil {
+			t.Fatalf("send %q: %v", p, err)
+		}
+		return
+	}
+	if _, err := c.deflate.Write(p); err != nil {
+		t.Fatalf("send %q: %v", p, err)
+	}
+	if err := c.deflate.Flush(); err != nil {
 		t.Fatalf("send %q: %v", p, err)
 	}
 }
+
+// compress has the connection compressed in both directions from here on (RFC 4978).
+func (c *client) compress(t *testing.T) {
+	t.Helper()
+	c.send(t, []byte(compressTag+" COMPRESS DEFLATE\r\n"))
+	select {
+	case <-c.compressed:
+	case <-time.After(patience):
+		t.Fatal("the server does not compress")
+	}
+	w, err := flate.NewWriter(c.conn, flate.BestCompression)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.deflate = w
+}
+
+// compressTag is that of the command by which a script has a connection compressed.
+const compressTag = "compress"
 
 // read cuts what comes into responses.
 func (c *client) read() {
@@ -309,6 +346,11 @@ func (c *client) read() {
 		p, err := readResponse(r)
 		if err != nil {
 			return
+		}
+		if bytes.HasPrefix(p, []byte(compressTag+" OK ")) {
+			r = bufio.NewReaderSize(flate.NewReader(r), 64<<10)
+			close(c.compressed)
+			continue
 		}
 		c.responses <- escapeRaw(p)
 	}

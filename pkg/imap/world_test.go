@@ -243,7 +243,8 @@ func directSet(_ *testing.T, w *world, _ *script, words []string) error {
 		"progress-interval": &w.server.ProgressInterval, "search-time": &w.store.searchTime,
 	}
 	numbers := map[string]*int{
-		"sessions": &w.server.MaxSessionsPerAccountAndAddress, "sessions-all": &w.server.MaxSessionsPerAccount,
+		"compressed": &w.server.MaxCompressed,
+		"sessions":   &w.server.MaxSessionsPerAccountAndAddress, "sessions-all": &w.server.MaxSessionsPerAccount,
 	}
 	var err error
 	switch {
