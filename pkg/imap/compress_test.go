@@ -37,10 +37,10 @@ func packed(t testing.TB, pieces ...string) string {
 	return b.String()
 }
 
-// unpacked is what a client hears that knows where compression begins: behind the reply to compressLine.
+// unpacked is what a client hears that knows where compression begins: behind the reply that agrees to it.
 func unpacked(t testing.TB, said string) string {
 	t.Helper()
-	const begin = "\r\nz OK Compressing from here on.\r\n"
+	const begin = " OK Compressing from here on.\r\n"
 	before, after, ok := strings.Cut(said, begin)
 	if !ok {
 		return said

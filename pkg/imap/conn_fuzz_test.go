@@ -55,7 +55,7 @@ func FuzzConn(f *testing.F) {
 	f.Add(byte(2), conversation)
 	f.Add(byte(6), "{4+}\r\na: b\r\n")
 	f.Fuzz(func(t *testing.T, opening byte, input string) {
-		said := overhear(t, openings[int(opening)%len(openings)]+input+"\r\n")
+		said := unpacked(t, overhear(t, openings[int(opening)%len(openings)]+input+"\r\n"))
 		r := bufio.NewReader(strings.NewReader(said))
 		for {
 			p, err := readResponse(r)
