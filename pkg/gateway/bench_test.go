@@ -34,8 +34,8 @@ type inProcess struct {
 	made     atomic.Int64 // accounts
 }
 
-// startGateway runs a gateway on a database until the benchmark ends.
-func startGateway(b *testing.B, dsn string) *inProcess {
+// startGateway runs a gateway on a database until the benchmark ends. Settings are more variables of the environment.
+func startGateway(b testing.TB, dsn string, settings ...string) *inProcess {
 	b.Helper()
 	dir := b.TempDir()
 	key := filepath.Join(dir, "key")
@@ -48,6 +48,7 @@ func startGateway(b *testing.B, dsn string) *inProcess {
 		"POSTERN_CRYPT_MASTER_KEY_FILE=" + key, "POSTERN_DATABASE_MIGRATE_ON_START=true", "POSTERN_LIMITS_CONNECTIONS_PER_ADDRESS=2000",
 		"POSTERN_IMAP_LISTEN=" + here, "POSTERN_POP3_LISTEN=" + here, "POSTERN_LMTP_LISTEN=" + here, "POSTERN_HTTP_LISTEN=" + here,
 	}}
+	g.environ = append(g.environ, settings...)
 	c, err := config.Load(config.Source{Environ: func() []string { return g.environ }})
 	if err != nil {
 		b.Fatal(err)
@@ -72,7 +73,7 @@ func startGateway(b *testing.B, dsn string) *inProcess {
 func (g *inProcess) addr(service string) string { return g.Addr(service).String() }
 
 // accounts makes n accounts with the common password.
-func (g *inProcess) accounts(b *testing.B, n int) []string {
+func (g *inProcess) accounts(b testing.TB, n int) []string {
 	b.Helper()
 	backend, err := gateway.OpenForCommand(b.Context(), gateway.Options{Config: g.options.Config})
 	if err != nil {
@@ -136,7 +137,7 @@ type lmtpClient struct {
 }
 
 // dialLMTP opens connections to deliver through.
-func dialLMTP(b *testing.B, addr string, n int) []*lmtpClient {
+func dialLMTP(b testing.TB, addr string, n int) []*lmtpClient {
 	b.Helper()
 	clients := make([]*lmtpClient, n)
 	for i := range clients {
