@@ -47,6 +47,8 @@ var offers = []Capability{
 	{imap.CapSaveDate, "RFC 8514", loggedIn},
 	{imap.CapPreview, "RFC 8970", loggedIn},
 	{imap.CapAppendLimit, "RFC 7889", loggedIn},
+	{imap.CapMetadata, "RFC 5464", loggedIn},
+	{imap.CapMetadataServer, "RFC 5464", loggedIn},
 	{imap.CapInProgress, "RFC 9585", loggedIn},
 	{"COMPRESS=DEFLATE", "RFC 4978", loggedIn},
 }
@@ -88,7 +90,7 @@ func (c *conn) capability(context.Context, nothing) error {
 // ENABLE (RFC 5161).
 
 // enableable are the extensions that change what a client hears.
-var enableable = []imap.Cap{imap.CapCondStore, imap.CapQResync}
+var enableable = []imap.Cap{imap.CapCondStore, imap.CapQResync, imap.CapMetadata, imap.CapMetadataServer}
 
 // maxEnable is how many names ENABLE takes.
 const maxEnable = 100
@@ -107,7 +109,7 @@ func parseEnable(d *wire.Decoder, _ flags) ([]imap.Cap, error) {
 }
 
 // enableAll answers with what it has switched on; names it does not know are ignored (RFC 5161 §3.1).
-func (c *conn) enableAll(_ context.Context, caps []imap.Cap) error {
+func (c *conn) enableAll(ctx context.Context, caps []imap.Cap) error {
 	before := make(map[imap.Cap]bool, len(enableable))
 	for _, k := range enableable {
 		before[k] = c.has(k)
@@ -119,6 +121,9 @@ func (c *conn) enableAll(_ context.Context, caps []imap.Cap) error {
 			}
 		}
 	}
+	if err := c.watchMetadata(ctx); err != nil {
+		return err
+	}
 	c.enc.Atom("* ENABLED")
 	for _, k := range enableable {
 		if c.has(k) && !before[k] {
@@ -129,11 +134,14 @@ func (c *conn) enableAll(_ context.Context, caps []imap.Cap) error {
 	return nil
 }
 
-// enable switches an extension on for the rest of the session. All there are bring CONDSTORE with them
-// (RFC 7162 §3.2.3), which says where a selected mailbox is: from there on the client keeps mod-sequences (RFC 7162 §3.1).
+// enable switches an extension on for the rest of the session. QRESYNC brings CONDSTORE with it (RFC 7162 §3.2.3), which says where a selected mailbox is: from there on the client keeps mod-sequences (RFC 7162 §3.1).
 func (c *conn) enable(k imap.Cap) {
 	if c.enabled == nil {
 		c.enabled = make(map[imap.Cap]bool)
+	}
+	if k != imap.CapCondStore && k != imap.CapQResync {
+		c.enabled[k] = true
+		return
 	}
 	if !c.has(imap.CapCondStore) && c.sel != nil {
 		c.untagged("OK", fmt.Sprintf("HIGHESTMODSEQ %d", c.sel.view.Reported()), "The latest change.")

@@ -68,6 +68,8 @@ var commands = table(
 	define("SUBSCRIBE", loggedIn, mayExpunge, parseMailbox, (*conn).subscribe),
 	define("UNSUBSCRIBE", loggedIn, mayExpunge, parseMailbox, (*conn).unsubscribe),
 	define("APPEND", loggedIn, mayExpunge|streams, parseAppend, (*conn).append),
+	define("GETMETADATA", loggedIn, mayExpunge, parseGetMetadata, (*conn).getMetadata).of(imap.CapMetadata),
+	define("SETMETADATA", loggedIn, mayExpunge, parseSetMetadata, (*conn).setMetadata).of(imap.CapMetadata),
 	define("IDLE", loggedIn, mayExpunge|streams, parseNothing, (*conn).idle).of(imap.CapIdle),
 
 	define("SELECT", loggedIn, changesMailbox, parseSelect, (*conn).selectMailbox),

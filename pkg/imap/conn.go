@@ -50,14 +50,15 @@ type conn struct {
 	account  store.Account // after login
 	mask     mask          // what is not there for this client
 	enabled  map[imap.Cap]bool
-	sel      *selected // while a mailbox is selected
-	tag      string    // of a command whose tag another command has read
-	leaving  bool      // LOGOUT has been given
-	running  string    // the tag of the running command
-	uids     bool      // which is a UID command: its responses carry UIDs (RFC 3501 §6.4.8)
-	vigil    *vigil    // over it, if it may take long
-	done     reply     // and its tagged OK
-	then     func()    // what follows that; nil for nothing
+	sel      *selected     // while a mailbox is selected
+	metadata *metadataNews // once METADATA has been enabled
+	tag      string        // of a command whose tag another command has read
+	leaving  bool          // LOGOUT has been given
+	running  string        // the tag of the running command
+	uids     bool          // which is a UID command: its responses carry UIDs (RFC 3501 §6.4.8)
+	vigil    *vigil        // over it, if it may take long
+	done     reply         // and its tagged OK
+	then     func()        // what follows that; nil for nothing
 	commands int
 	bad      int // in a row
 	failures int // of login
@@ -118,6 +119,7 @@ func (c *conn) Abort() { _ = c.stream.net.Close() } // its session sees the erro
 // close lets go of everything and writes the one log line of a session that has ended.
 func (c *conn) close(reason string) {
 	c.deselect()
+	c.unwatchMetadata()
 	if c.account != nil {
 		c.srv.dismiss(c.account.ID(), c.peer.Addr)
 	}
@@ -237,6 +239,7 @@ func (c *conn) command(ctx context.Context) error {
 			return cerr
 		}
 	}
+	c.tellMetadata(ctx)
 	err, end := c.news(ctx, row, err)
 	r := c.finish(tag, row, err)
 	if c.then != nil && r.result == resultOK {

@@ -45,6 +45,9 @@ func (c *conn) idle(ctx context.Context, _ nothing) error {
 				err = c.idleNews(ctx, 0)
 				wake, rested = nil, time.After(idlePause)
 			}
+		case <-c.metadataWake():
+			c.acquire()
+			c.tellMetadata(ctx)
 		case <-rested:
 			wake, rested = c.sel.watch.C, nil
 		case <-tick.C:

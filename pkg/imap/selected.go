@@ -11,7 +11,7 @@ import (
 // selected is the mailbox a session has selected, as far as the session knows it.
 type selected struct {
 	location
-	box      store.Mailbox // as it was when it was selected; only ID, UIDValidity and Use stay true
+	box      store.Mailbox // as it was when it was selected; only ID and UIDValidity stay true
 	snap     *store.Snapshot
 	view     *store.View
 	readOnly bool        // EXAMINE

@@ -20,6 +20,7 @@ import (
 // Defaults of a Server's options.
 const (
 	DefaultMaxMessage                   = 64 << 20
+	DefaultMaxMetadata                  = 64 << 10
 	DefaultIdleKeepalive                = 2 * time.Minute
 	DefaultLoginTimeout                 = 2 * time.Minute
 	DefaultIdleTimeout                  = 31 * time.Minute
@@ -40,6 +41,9 @@ type Server struct {
 	Version  string             // as ID says it (RFC 2971); empty means that it does not
 	Log      *zap.Logger        // nil means none
 	Metrics  *Metrics           // nil means none
+
+	MaxMetadata int    // octets of the value of an annotation (RFC 5464); DefaultMaxMetadata; at most store.MaxAnnotation
+	Admin       string // URI of whom users may turn to, as the annotation /shared/admin; empty means that there is none
 
 	MaxMessage int64                // octets of a message in APPEND; DefaultMaxMessage
 	Spool      message.SpoolOptions // where APPEND keeps a message until it is stored; Limit is set by MaxMessage

@@ -256,6 +256,10 @@ func directSet(_ *testing.T, w *world, _ *script, words []string) error {
 		w.server.Disable = strings.Split(words[1], ",")
 	case words[0] == "account-disable":
 		w.server.Auth.(*testAuth).disable = words[1]
+	case words[0] == "max-metadata":
+		w.server.MaxMetadata, err = strconv.Atoi(words[1])
+	case words[0] == "admin":
+		w.server.Admin = words[1]
 	case words[0] == "max-message":
 		w.server.MaxMessage, err = strconv.ParseInt(words[1], 10, 64)
 	default:

@@ -33,12 +33,12 @@ const (
 
 // Bounds on annotations. A client can fill all of them; each is small enough to be read at once.
 const (
-	MaxEntryName       = 512      // octets of an entry's name
-	MaxAnnotation      = 1 << 20  // octets of a value, whatever a protocol allows
-	MaxAnnotations     = 1000     // of one mailbox, or of the account as a whole
-	MaxAllAnnotations  = 20_000   // of all mailboxes of an account
-	MaxAnnotationTotal = 16 << 20 // octets of all values of an account
-	AnnotationsGone    = 1000     // removed ones of an account that are remembered for AnnotationChanges, the latest
+	MaxEntryName       = 512     // octets of an entry's name
+	MaxAnnotation      = 1 << 20 // octets of a value, whatever a protocol allows
+	MaxAnnotations     = 1000    // of one mailbox, or of the account as a whole
+	MaxAllAnnotations  = 20_000  // of all mailboxes of an account
+	MaxAnnotationTotal = 8 << 20 // octets of all values of an account
+	AnnotationsGone    = 1000    // removed ones of an account that are remembered for AnnotationChanges, the latest
 )
 
 // The roots of entry names (RFC 5464 §3.1).

@@ -45,6 +45,8 @@ type Account interface {
 	// Create makes a mailbox and those of its parents that are missing. ErrExists, ErrName; ErrUse when another mailbox
 	// has the special use already (RFC 6154 §3).
 	Create(ctx context.Context, name string, use ...imap.MailboxAttr) (Mailbox, error)
+	// SetUse gives a mailbox these special uses in place of those it has. ErrUse as for Create.
+	SetUse(ctx context.Context, name string, use ...imap.MailboxAttr) error
 	// Rename gives a mailbox and all below it a new name, making missing parents. Renaming INBOX moves its messages to a
 	// new mailbox and leaves INBOX and what is below it in place (RFC 3501 §6.3.5).
 	Rename(ctx context.Context, from, to string) error

@@ -44,6 +44,15 @@ func (d *Decoder) NString() (s string, ok bool) {
 	return s, d.err == nil
 }
 
+// NString8 is NString that also takes a literal8 (RFC 3516), whose octets may include NUL.
+func (d *Decoder) NString8() (s string, ok bool) {
+	if !d.Try('~') {
+		return d.NString()
+	}
+	s = d.literalText()
+	return s, d.err == nil
+}
+
 func (d *Decoder) quoted() string {
 	d.Expect('"')
 	d.buf = d.buf[:0]

@@ -70,7 +70,7 @@ func (a *account) Create(ctx context.Context, name string, use ...imap.MailboxAt
 		if a.named(name) != nil {
 			return nil, fmt.Errorf("mailbox %q: %w", name, store.ErrExists)
 		}
-		if use, err = a.freeUse(use); err != nil {
+		if use, err = a.freeUse(use, nil); err != nil {
 			return nil, err
 		}
 		a.addParents(name)
@@ -80,15 +80,31 @@ func (a *account) Create(ctx context.Context, name string, use ...imap.MailboxAt
 	return info, err
 }
 
-// freeUse checks that no mailbox has any of the special uses.
-func (a *account) freeUse(use []imap.MailboxAttr) ([]imap.MailboxAttr, error) {
+// SetUse implements store.Account.
+func (a *account) SetUse(ctx context.Context, name string, use ...imap.MailboxAttr) error {
+	return a.write(ctx, "set special use", func() ([]store.MailboxID, error) {
+		b, err := a.find(name)
+		if err != nil {
+			return nil, err
+		}
+		use, err := a.freeUse(use, b)
+		if err != nil {
+			return nil, err
+		}
+		b.use = use
+		return tree, nil
+	})
+}
+
+// freeUse checks that no mailbox but one, which may be nil, has any of the special uses.
+func (a *account) freeUse(use []imap.MailboxAttr, but *mailbox) ([]imap.MailboxAttr, error) {
 	use, err := store.CanonicalUse(use)
 	if err != nil {
 		return nil, err
 	}
 	for _, b := range a.boxes {
 		for _, attr := range use {
-			if slices.Contains(b.use, attr) {
+			if b != but && slices.Contains(b.use, attr) {
 				return nil, fmt.Errorf("special use %s of %q: %w", attr, b.name, store.ErrUse)
 			}
 		}

@@ -145,6 +145,7 @@ func (c *comparison) do() {
 		{5, c.expunge},
 		{3, c.create},
 		{3, c.rename},
+		{1, c.setUse},
 		{2, c.delete},
 		{1, c.subscribe},
 		{2, c.setACL},

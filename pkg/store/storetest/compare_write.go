@@ -189,6 +189,17 @@ func (c *comparison) create() {
 	})
 }
 
+func (c *comparison) setUse() {
+	name := pick(c, boxNames)
+	var use []imap.MailboxAttr
+	if c.r.IntN(2) == 0 {
+		use = []imap.MailboxAttr{pick(c, store.SpecialUses)}
+	}
+	both(c, fmt.Sprintf("SetUse(%q, %v)", name, use), func(w *world, _ int) (struct{}, error) {
+		return struct{}{}, w.account.SetUse(c.ctx, name, use...)
+	}, done)
+}
+
 func (c *comparison) rename() {
 	from, to := pick(c, boxNames), pick(c, boxNames)
 	both(c, fmt.Sprintf("Rename(%q, %q)", from, to), func(w *world, _ int) (struct{}, error) {

@@ -14,6 +14,7 @@ var mailboxTests = []contract{
 	{name: "create", run: testMailboxCreate},
 	{name: "create refused", run: testMailboxCreateRefused},
 	{name: "special use", run: testMailboxUse},
+	{name: "special use set", run: testMailboxSetUse},
 	{name: "delete", run: testMailboxDelete},
 	{name: "UIDVALIDITY grows", run: testMailboxValidity},
 	{name: "names", run: testMailboxNames},
@@ -97,6 +98,19 @@ func testMailboxUse(e *env) {
 	e.equal(e.box("renamed").Use, want, "special uses after renaming")
 	_, err = e.account.Create(e.ctx, "other", `\Junk`)
 	e.fails(err, store.ErrUse, "Create with a use taken since")
+}
+
+func testMailboxSetUse(e *env) {
+	e.create("mine")
+	e.fails(e.account.SetUse(e.ctx, "mine", `\Sent`), store.ErrUse, "a use another mailbox has")
+	e.fails(e.account.SetUse(e.ctx, "mine", `\All`), store.ErrUse, "a use there is not")
+	e.fails(e.account.SetUse(e.ctx, "x"), store.ErrNotFound, "no such mailbox")
+	e.fails(e.account.SetUse(e.ctx, "a//b"), store.ErrNotFound, "no such name")
+	e.ok(e.account.SetUse(e.ctx, "Sent"))
+	e.equal(e.box("Sent").Use, "[]", "special use taken away")
+	e.ok(e.account.SetUse(e.ctx, "/mine/", `\sent`))
+	e.ok(e.account.SetUse(e.ctx, "mine", `\Sent`))
+	e.equal(e.box("mine").Use, `[\Sent]`, "special use given")
 }
 
 func testMailboxDelete(e *env) {
