@@ -37,6 +37,7 @@ var offers = []Capability{
 	{imap.CapCreateSpecialUse, "RFC 6154", loggedIn},
 	{imap.CapESearch, "RFC 4731", loggedIn},
 	{imap.CapSearchRes, "RFC 5182", loggedIn},
+	{imap.CapMultiSearch, "RFC 7377", loggedIn},
 	{imap.CapWithin, "RFC 5032", loggedIn},
 	{capPartial, "RFC 9394", loggedIn},
 	{imap.CapStatusSize, "RFC 8438", loggedIn},

@@ -84,6 +84,7 @@ var commands = table(
 	define("UID STORE", inSelected, byUID|mayExpunge|slow, parseStore, (*conn).storeFlags),
 	define("SEARCH", inSelected, usesSeqs|slow, parseSearch, (*conn).search),
 	define("UID SEARCH", inSelected, byUID|mayExpunge|slow, parseSearch, (*conn).search),
+	define("ESEARCH", loggedIn, mayExpunge|slow, parseMultiSearch, (*conn).multiSearch).of(imap.CapMultiSearch),
 	define("COPY", inSelected, usesSeqs|mayExpunge|slow, parseCopy, (*conn).copy),
 	define("UID COPY", inSelected, byUID|mayExpunge|slow, parseCopy, (*conn).copy),
 	define("MOVE", inSelected, usesSeqs|mayExpunge|slow, parseCopy, (*conn).move).of(imap.CapMove),

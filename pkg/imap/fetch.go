@@ -95,7 +95,7 @@ func (r *fetchRequest) parseModifier(d *wire.Decoder) {
 		r.changedSince = &at
 	case name == "VANISHED" && r.byUID && !r.vanished && d.Knows(imap.CapQResync):
 		r.vanished = true
-	case name == "PARTIAL" && r.byUID && r.partial == nil: // RFC 9394 §3.3
+	case name == "PARTIAL" && r.byUID && r.partial == nil && d.Knows(capPartial): // RFC 9394 §3.3
 		r.partial = parsePlaces(d.SP())
 	default:
 		d.Fail("a FETCH modifier")

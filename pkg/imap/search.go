@@ -21,8 +21,14 @@ type searchRequest struct {
 }
 
 func parseSearch(d *wire.Decoder, fl flags) (searchRequest, error) {
-	r := searchRequest{byUID: fl.has(byUID)}
-	word := firstWord(d.SP())
+	r, err := parseSearchFrom(d, firstWord(d.SP()))
+	r.byUID = fl.has(byUID)
+	return r, err
+}
+
+// parseSearchFrom reads a search from the word on that has been read.
+func parseSearchFrom(d *wire.Decoder, word string) (searchRequest, error) {
+	var r searchRequest
 	if word == "RETURN" && d.Knows(imap.CapESearch) {
 		r.ret = parseReturn(d.SP())
 		word = firstWord(d.SP())
@@ -98,14 +104,19 @@ func (c *conn) writeSearch(nums []uint32, uids []imap.UID, r searchRequest) {
 		c.enc.SP().Number(n)
 	}
 	if r.modSeq && len(nums) > 0 {
-		c.enc.Atom(" (MODSEQ ").Number64(int64(c.highest(uids))).Byte(')')
+		c.enc.Atom(" (MODSEQ ").Number64(int64(highest(c.sel.snap, uids))).Byte(')')
 	}
 	c.enc.CRLF()
 }
 
-// writeESearch writes the reply of RFC 4731 §3.1. Nothing found leaves MIN, MAX and ALL out.
+// writeESearch writes the reply of RFC 4731 §3.1.
 func (c *conn) writeESearch(nums []uint32, uids []imap.UID, r searchRequest) {
 	c.enc.Atom("* ESEARCH (TAG ").String(c.running).Byte(')')
+	c.writeResult(c.sel.snap, nums, uids, r)
+}
+
+// writeResult writes what RETURN asks for. Nothing found leaves MIN, MAX and ALL out.
+func (c *conn) writeResult(snap *store.Snapshot, nums []uint32, uids []imap.UID, r searchRequest) {
 	if r.byUID {
 		c.enc.Atom(" UID")
 	}
@@ -129,17 +140,17 @@ func (c *conn) writeESearch(nums []uint32, uids []imap.UID, r searchRequest) {
 		c.enc.Byte(')')
 	}
 	if r.modSeq && n > 0 {
-		c.enc.Atom(" MODSEQ ").Number64(int64(c.highest(r.ret.chosen(uids))))
+		c.enc.Atom(" MODSEQ ").Number64(int64(highest(snap, r.ret.chosen(uids))))
 	}
 	c.enc.CRLF()
 }
 
 // highest returns the highest mod-sequence of the messages.
-func (c *conn) highest(uids []imap.UID) store.ModSeq {
+func highest(snap *store.Snapshot, uids []imap.UID) store.ModSeq {
 	var at store.ModSeq
 	for _, uid := range uids {
-		if i, ok := c.sel.snap.Find(uid); ok {
-			at = max(at, c.sel.snap.Entry(i).ModSeq)
+		if i, ok := snap.Find(uid); ok {
+			at = max(at, snap.Entry(i).ModSeq)
 		}
 	}
 	return at
@@ -158,29 +169,31 @@ func setOf(nums []uint32) imap.SeqSet {
 	return set
 }
 
+func (c *conn) resolveCriteria(k *store.Criteria) { c.sel.resolveCriteria(k) }
+
 // resolveCriteria puts UIDs in the place of what only the session knows: message numbers, "*" and \Recent. A range stays a
 // range, whatever gaps there are between its UIDs: a line has room for many thousands of them (rule 11).
-func (c *conn) resolveCriteria(k *store.Criteria) {
-	last, _ := c.sel.view.UID(c.sel.view.Len())
+func (s *selected) resolveCriteria(k *store.Criteria) {
+	last, _ := s.view.UID(s.view.Len())
 	for i, set := range k.UID {
-		if k.UID[i] = c.sel.saved; !imap.IsSearchRes(set) {
+		if k.UID[i] = s.saved; !imap.IsSearchRes(set) {
 			k.UID[i] = static(set, last)
 		}
 	}
 	for _, set := range k.SeqNum {
-		k.UID = append(k.UID, c.between(set))
+		k.UID = append(k.UID, s.between(set))
 	}
 	k.SeqNum = nil
-	c.resolveRecent(k)
-	each(k, c.resolveCriteria)
+	s.resolveRecent(k)
+	each(k, s.resolveCriteria)
 }
 
 // between turns message numbers into UIDs: from that of the first of a range to that of its last, because the snapshot holds
 // no message between them that the client does not know. Numbers beyond those there are find nothing; unlike in FETCH they
 // are no error, as SEARCH 1:* of an empty mailbox is what many clients begin with.
-func (c *conn) between(set imap.SeqSet) imap.UIDSet {
+func (s *selected) between(set imap.SeqSet) imap.UIDSet {
 	var uids imap.UIDSet
-	n := c.sel.view.Len()
+	n := s.view.Len()
 	for _, r := range set {
 		if r.Start == 0 {
 			r.Start = n
@@ -188,8 +201,8 @@ func (c *conn) between(set imap.SeqSet) imap.UIDSet {
 		if r.Stop == 0 {
 			r.Stop = n
 		}
-		first, ok := c.sel.view.UID(min(r.Start, r.Stop))
-		last, _ := c.sel.view.UID(min(max(r.Start, r.Stop), n))
+		first, ok := s.view.UID(min(r.Start, r.Stop))
+		last, _ := s.view.UID(min(max(r.Start, r.Stop), n))
 		if ok {
 			uids = append(uids, imap.UIDRange{Start: first, Stop: last})
 		}
@@ -198,15 +211,15 @@ func (c *conn) between(set imap.SeqSet) imap.UIDSet {
 }
 
 // resolveRecent replaces the flag that is no flag of a message but of a session (RFC 3501 §2.3.2).
-func (c *conn) resolveRecent(k *store.Criteria) {
+func (s *selected) resolveRecent(k *store.Criteria) {
 	if without, ok := cutRecent(k.Flag); ok {
 		k.Flag = without
-		k.UID = append(k.UID, store.Normalize(c.sel.recent))
+		k.UID = append(k.UID, store.Normalize(s.recent))
 	}
 	if without, ok := cutRecent(k.NotFlag); ok {
 		k.NotFlag = without
 		recent := store.Criteria{}
-		recent.UID = []imap.UIDSet{store.Normalize(c.sel.recent)}
+		recent.UID = []imap.UIDSet{store.Normalize(s.recent)}
 		k.Not = append(k.Not, recent)
 	}
 }

@@ -44,8 +44,8 @@ var searchKeys = map[string]func(*wire.Decoder, *store.Criteria){
 	"BODY":    func(d *wire.Decoder, c *store.Criteria) { c.Body = append(c.Body, searchText(d.SP())) },
 	"TEXT":    func(d *wire.Decoder, c *store.Criteria) { c.Text = append(c.Text, searchText(d.SP())) },
 
-	"YOUNGER": parseYounger,
-	"OLDER":   parseOlder,
+	"YOUNGER": keyOf(imap.CapWithin, parseYounger),
+	"OLDER":   keyOf(imap.CapWithin, parseOlder),
 
 	"BEFORE":     func(d *wire.Decoder, c *store.Criteria) { before(&c.Before, searchDay(d)) },
 	"SINCE":      func(d *wire.Decoder, c *store.Criteria) { since(&c.Since, searchDay(d)) },

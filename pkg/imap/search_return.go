@@ -15,27 +15,32 @@ type searchReturn struct {
 	partial *partial
 }
 
-// searchReturns are the result options, which may be followed by their arguments (RFC 4731 §3.1; SAVE, RFC 5182 §2).
-var searchReturns = map[string]func(*wire.Decoder, *searchReturn){
-	"MIN":   func(_ *wire.Decoder, o *searchReturn) { o.ReturnMin = true },
-	"MAX":   func(_ *wire.Decoder, o *searchReturn) { o.ReturnMax = true },
-	"ALL":   func(_ *wire.Decoder, o *searchReturn) { o.ReturnAll = true },
-	"COUNT": func(_ *wire.Decoder, o *searchReturn) { o.ReturnCount = true },
-	"SAVE":  func(_ *wire.Decoder, o *searchReturn) { o.ReturnSave = true },
+// returnOption is a result option.
+type returnOption struct {
+	of    imap.Cap // what it belongs to
+	parse func(*wire.Decoder, *searchReturn)
+}
 
-	"PARTIAL": parseReturnPartial,
+// searchReturns are the result options, some with arguments (RFC 4731 §3.1; SAVE, RFC 5182 §2; PARTIAL, RFC 9394 §3.1).
+var searchReturns = map[string]returnOption{
+	"MIN":     {imap.CapESearch, func(_ *wire.Decoder, o *searchReturn) { o.ReturnMin = true }},
+	"MAX":     {imap.CapESearch, func(_ *wire.Decoder, o *searchReturn) { o.ReturnMax = true }},
+	"ALL":     {imap.CapESearch, func(_ *wire.Decoder, o *searchReturn) { o.ReturnAll = true }},
+	"COUNT":   {imap.CapESearch, func(_ *wire.Decoder, o *searchReturn) { o.ReturnCount = true }},
+	"SAVE":    {imap.CapSearchRes, func(_ *wire.Decoder, o *searchReturn) { o.ReturnSave = true }},
+	"PARTIAL": {capPartial, parseReturnPartial},
 }
 
 // parseReturn reads the options in parentheses; none of them means ALL (RFC 4731 §3.1).
 func parseReturn(d *wire.Decoder) *searchReturn {
 	o := &searchReturn{}
 	d.List(func() {
-		parse, ok := searchReturns[d.Keyword()]
-		if !ok {
+		option, ok := searchReturns[d.Keyword()]
+		if !ok || !d.Knows(option.of) {
 			d.Fail("a result option before this")
 			return
 		}
-		parse(d, o)
+		option.parse(d, o)
 	})
 	if *o == (searchReturn{}) {
 		o.ReturnAll = true

@@ -29,7 +29,7 @@ func (d *Decoder) number(most uint64) uint64 {
 // NumSet reads a set of UIDs or of message numbers, as the client wrote it: in its order, with 0 for "*". "$", the saved
 // result of a search, is imap.SearchRes() in both cases (RFC 5182 §3).
 func (d *Decoder) NumSet(uid bool) imap.NumSet {
-	if uid || d.Peek() == '$' {
+	if uid || d.isResult() {
 		return d.UIDSet()
 	}
 	var set imap.SeqSet
@@ -39,13 +39,15 @@ func (d *Decoder) NumSet(uid bool) imap.NumSet {
 
 // UIDSet reads a set of UIDs, see NumSet.
 func (d *Decoder) UIDSet() imap.UIDSet {
-	if d.Try('$') {
+	if d.isResult() && d.Try('$') {
 		return imap.SearchRes()
 	}
 	var set imap.UIDSet
 	d.ranges(func(a, b uint32) { set = append(set, imap.UIDRange{Start: imap.UID(a), Stop: imap.UID(b)}) })
 	return set
 }
+
+func (d *Decoder) isResult() bool { return d.Peek() == '$' && d.Knows(imap.CapSearchRes) }
 
 func (d *Decoder) ranges(add func(a, b uint32)) {
 	for d.err == nil {
