@@ -25,6 +25,7 @@ type Config struct {
 	Crypt    Crypt
 	Store    Store
 	Auth     Auth
+	Proxy    Proxy
 	Limits   Limits
 	Log      Log
 
@@ -89,6 +90,9 @@ type Store struct {
 
 // Auth is about logging in.
 type Auth struct{ Trusted []string } // addresses and networks
+
+// Proxy is about proxies in front that speak the PROXY protocol.
+type Proxy struct{ Trusted []string } // addresses and networks
 
 // Limits bound what one client can take.
 type Limits struct {

@@ -251,14 +251,14 @@ func TestNoHostname(t *testing.T) {
 	}
 }
 
-func TestTrustedNetworks(t *testing.T) {
+func TestNetworks(t *testing.T) {
 	t.Parallel()
 	c, err := given{file: "[auth]\ntrusted = [\"192.0.2.1\", \"2001:db8::/32\", \"10.1.2.3/8\"]\n"}.load(t)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var got []string
-	for _, p := range c.TrustedNetworks() {
+	for _, p := range Networks(c.Auth.Trusted) {
 		got = append(got, p.String())
 	}
 	if want := []string{"192.0.2.1/32", "2001:db8::/32", "10.0.0.0/8"}; !slices.Equal(got, want) {

@@ -189,6 +189,12 @@ var settings = []setting{
 		field: func(c *Config) any { return &c.Auth.Trusted },
 	},
 	{
+		key: "proxy.trusted",
+		doc: "Addresses and networks of proxies in front of IMAP and POP3 that speak the PROXY protocol, version 1 or 2. Connections\n" +
+			"from there must begin with its header, and count as the client's that it names; nobody else's header is understood.",
+		field: func(c *Config) any { return &c.Proxy.Trusted },
+	},
+	{
 		key: "limits.message", preset: "100MiB",
 		doc:   "The largest message that is taken, by any protocol.",
 		field: func(c *Config) any { return &c.Limits.Message },

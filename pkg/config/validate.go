@@ -53,7 +53,7 @@ func (l *loader) validate(c *Config) {
 	l.checkURL(c)
 	l.checkListeners(c)
 	l.checkTLS(c)
-	l.checkTrusted(c)
+	l.checkNetworks(c)
 	l.checkNumbers(c)
 	ok := len(c.LMTP.RecipientDelimiter) == 1 && strings.Contains("+-_=#.", c.LMTP.RecipientDelimiter)
 	l.check(c, "lmtp.recipient_delimiter", ok, "one of + - _ = # . is needed")
@@ -153,18 +153,20 @@ func (l *loader) checkTLS(c *Config) {
 	}
 }
 
-func (l *loader) checkTrusted(c *Config) {
-	for _, text := range c.Auth.Trusted {
-		_, err := parsePrefix(text)
-		l.check(c, "auth.trusted", err == nil, fmt.Sprintf("%q is neither an address nor a network like 192.0.2.0/24", text))
+func (l *loader) checkNetworks(c *Config) {
+	for key, list := range map[string][]string{"auth.trusted": c.Auth.Trusted, "proxy.trusted": c.Proxy.Trusted} {
+		for _, text := range list {
+			_, err := parsePrefix(text)
+			l.check(c, key, err == nil, fmt.Sprintf("%q is neither an address nor a network like 192.0.2.0/24", text))
+		}
 	}
 }
 
-// TrustedNetworks is Auth.Trusted, parsed.
-func (c *Config) TrustedNetworks() []netip.Prefix {
+// Networks parses addresses and networks that Load has checked: Auth.Trusted and Proxy.Trusted.
+func Networks(texts []string) []netip.Prefix {
 	var list []netip.Prefix
-	for _, text := range c.Auth.Trusted {
-		if p, err := parsePrefix(text); err == nil { // it is: Load has checked it
+	for _, text := range texts {
+		if p, err := parsePrefix(text); err == nil {
 			list = append(list, p)
 		}
 	}

@@ -105,9 +105,12 @@ type planned struct {
 func (g *Gateway) plan(o Options) []planned {
 	c, st := o.Config, g.backend.Store
 	who := countLogins(auth.New(auth.Options{
-		Directory: st, Log: o.Log.Named("auth"), Throttle: auth.Throttle{Trusted: c.TrustedNetworks()},
+		Directory: st, Log: o.Log.Named("auth"), Throttle: auth.Throttle{Trusted: config.Networks(c.Auth.Trusted)},
 	}), o.Registry)
-	clients := listen.Options{TLS: g.certs.TLSConfig(), Max: c.Limits.Connections, MaxPerAddr: c.Limits.ConnectionsPerAddress}
+	clients := listen.Options{
+		TLS: g.certs.TLSConfig(), Proxies: config.Networks(c.Proxy.Trusted),
+		Max: c.Limits.Connections, MaxPerAddr: c.Limits.ConnectionsPerAddress,
+	}
 	return []planned{
 		{"lmtp", &lmtp.Server{
 			Accounts: st, Hostname: c.Hostname, Log: o.Log.Named("lmtp"), Metrics: lmtp.NewMetrics(o.Registry),

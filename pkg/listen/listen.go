@@ -27,7 +27,10 @@ type Options struct {
 	MaxPerAddr int         // connections at once from one IPv4 address (an office is one) or IPv6 /64; 0 means 2,000, below 0 no limit
 	// Handshake bounds the TLS handshake, which runs with the first Read or Write and never delays Accept; 0 means 20 s.
 	Handshake time.Duration
-	Log       *zap.Logger // nil: no log
+	// Proxies are networks from which every connection must begin with a PROXY header, which says who the client is; limits
+	// then count the client, and RemoteAddr is its address. None: no header is understood.
+	Proxies []netip.Prefix
+	Log     *zap.Logger // nil: no log
 }
 
 // keepAlive finds dead peers of idle connections within some minutes (a probe each minute after two, four of them).
@@ -57,6 +60,10 @@ func Listen(ctx context.Context, o Options) (net.Listener, error) {
 		return nil, err
 	}
 	l := &listener{Listener: inner, o: o, closed: make(chan struct{}), perAddr: make(map[netip.Prefix]int)}
+	if len(o.Proxies) > 0 {
+		l.ready, l.ended = make(chan net.Conn), make(chan struct{})
+		go l.receive()
+	}
 	return l, nil
 }
 
@@ -105,7 +112,10 @@ type listener struct {
 	net.Listener
 	o      Options
 	closed chan struct{}
-	once   sync.Once // closes closed
+	once   sync.Once     // closes closed
+	ready  chan net.Conn // where there are proxies: those who have said who they are
+	ended  chan struct{} // closed when no more will come
+	failed error         // why; set before
 
 	mu      sync.Mutex
 	total   int                  // guarded by mu
@@ -124,20 +134,63 @@ const maxBackoff = time.Second
 // Accept returns the next connection within the limits. A passing failure (no more file descriptors, say) is waited out
 // rather than returned, because it would end the server.
 func (l *listener) Accept() (net.Conn, error) {
-	pause := 5 * time.Millisecond
+	if l.ready != nil {
+		select {
+		case c := <-l.ready:
+			return c, nil
+		case <-l.ended:
+			return nil, l.failed
+		}
+	}
 	for {
-		c, err := l.Listener.Accept()
+		c, err := l.next()
 		if err != nil {
-			if !passing(err) {
-				return nil, err
-			}
-			l.o.Log.Warn("cannot accept connections, trying on", zap.Error(err), zap.Duration("pause", pause))
-			time.Sleep(pause)
-			pause = min(2*pause, maxBackoff)
-			continue
+			return nil, err
 		}
 		if conn := l.admit(c); conn != nil {
 			return conn, nil
+		}
+	}
+}
+
+// next waits for a connection.
+func (l *listener) next() (net.Conn, error) {
+	pause := 5 * time.Millisecond
+	for {
+		c, err := l.Listener.Accept()
+		if err == nil || !passing(err) {
+			return c, err
+		}
+		l.o.Log.Warn("cannot accept connections, trying on", zap.Error(err), zap.Duration("pause", pause))
+		time.Sleep(pause)
+		pause = min(2*pause, maxBackoff)
+	}
+}
+
+// receive takes connections and has the proxies among them say for whom they speak, beside each other: one that is slow
+// holds nobody up.
+func (l *listener) receive() {
+	room := make(chan struct{}, maxIntroductions)
+	for {
+		c, err := l.next()
+		if err != nil {
+			l.failed = err
+			close(l.ended)
+			return
+		}
+		if !l.trusted(c.RemoteAddr()) {
+			l.handOn(c)
+			continue
+		}
+		select {
+		case room <- struct{}{}:
+			go func() {
+				defer func() { <-room }()
+				l.introduce(c)
+			}()
+		default:
+			l.o.Log.Warn("connection refused: too many wait for a PROXY header", zap.Stringer("proxy", c.RemoteAddr()))
+			c.Close()
 		}
 	}
 }
