@@ -5,6 +5,8 @@ import (
 	"iter"
 
 	"github.com/emersion/go-imap/v2"
+
+	"postern/pkg/order"
 )
 
 type (
@@ -71,6 +73,9 @@ type Account interface {
 	Messages(ctx context.Context, have *Snapshot, uids imap.UIDSet, want Fields) iter.Seq2[*Message, error]
 	// Search returns the UIDs in have that match, ascending.
 	Search(ctx context.Context, have *Snapshot, c *Criteria) ([]imap.UID, error)
+	// Keys returns the keys of the messages of have with these UIDs, which are ascending: one Key for each, the zero Key for
+	// a message that cannot be read or that have does not hold. See KeyFields.
+	Keys(ctx context.Context, have *Snapshot, uids []imap.UID) ([]order.Key, error)
 	// ClaimRecent says which messages are \Recent for the caller (RFC 3501 §2.3.2): those with from <= UID < upTo. Each
 	// UID is claimed by one caller only, save after a crash. upTo is at most the UIDNEXT of a Snapshot the caller has.
 	ClaimRecent(ctx context.Context, box MailboxID, upTo imap.UID) (from imap.UID, err error)

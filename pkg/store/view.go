@@ -66,7 +66,7 @@ func (v *View) Resolve(set imap.NumSet) (imap.UIDSet, error) {
 	switch set := set.(type) {
 	case imap.SeqSet:
 		for _, r := range set {
-			lo, hi := order(r.Start, r.Stop, v.Len())
+			lo, hi := ends(r.Start, r.Stop, v.Len())
 			if lo == 0 || hi > v.Len() {
 				return nil, ErrNoSuchNumber
 			}
@@ -94,7 +94,7 @@ func (v *View) absolute(set imap.UIDSet) imap.UIDSet {
 	last := v.uids[len(v.uids)-1]
 	static := make(imap.UIDSet, len(set))
 	for i, r := range set {
-		static[i].Start, static[i].Stop = order(r.Start, r.Stop, last)
+		static[i].Start, static[i].Stop = ends(r.Start, r.Stop, last)
 	}
 	return Normalize(static)
 }
@@ -113,8 +113,8 @@ func merge(ranges [][2]int) [][2]int {
 	return merged
 }
 
-// order sorts the ends of a range in which 0 stands for "*".
-func order[T cmp.Ordered](a, b, star T) (lo, hi T) {
+// ends sorts the ends of a range in which 0 stands for "*".
+func ends[T cmp.Ordered](a, b, star T) (lo, hi T) {
 	var zero T
 	if a == zero {
 		a = star

@@ -158,6 +158,7 @@ func (c *comparison) do() {
 		{4, c.since},
 		{5, c.read},
 		{5, c.search},
+		{2, c.keys},
 		{2, c.compareTree},
 	}
 	n := 0

@@ -63,6 +63,7 @@ var groups = []group{
 	{"copy", copyTests},
 	{"expunge", expungeTests},
 	{"flags", flagsTests},
+	{"keys", keysTests},
 	{"lease", leaseTests},
 	{"mailbox", mailboxTests},
 	{"move", moveTests},
