@@ -56,31 +56,43 @@ func textKeys(c *store.Criteria) int {
 }
 
 func (c *conn) search(ctx context.Context, r searchRequest) error {
+	uids, err := c.find(ctx, &r, nil)
+	if err != nil {
+		return err
+	}
+	switch nums := c.found(uids, r.byUID); {
+	case r.ret == nil:
+		c.writeFound("* SEARCH", nums, uids, r.modSeq)
+	case r.ret.tells():
+		c.writeESearch(nums, uids, r)
+	}
+	c.answer("", "Searched.")
+	return nil
+}
+
+// find returns the messages that a search asks for, in the order that arrange, if there is one, puts them in.
+func (c *conn) find(ctx context.Context, r *searchRequest, arrange func([]imap.UID) ([]imap.UID, error)) ([]imap.UID, error) {
 	if r.modSeq {
 		c.enable(imap.CapCondStore) // RFC 7162 §3.1
 	}
 	c.resolveCriteria(&r.criteria)
 	c.sel.beginSave(r.ret)
 	if r.refusal != nil {
-		return r.refusal
+		return nil, r.refusal
 	}
 	var uids []imap.UID
 	err := c.asking(func() (err error) {
 		uids, err = c.sel.account.Search(ctx, c.sel.snap, &r.criteria)
+		if err == nil && arrange != nil {
+			uids, err = arrange(uids)
+		}
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("search: %w", err)
+		return nil, fmt.Errorf("search: %w", err)
 	}
 	c.sel.save(r.ret, uids)
-	switch nums := c.found(uids, r.byUID); {
-	case r.ret == nil:
-		c.writeSearch(nums, uids, r)
-	case r.ret.tells():
-		c.writeESearch(nums, uids, r)
-	}
-	c.answer("", "Searched.")
-	return nil
+	return uids, nil
 }
 
 // found turns UIDs into the numbers of the reply, in place: message numbers unless it is UID SEARCH. The snapshot holds
@@ -96,20 +108,21 @@ func (c *conn) found(uids []imap.UID, byUID bool) []uint32 {
 	return nums
 }
 
-// writeSearch writes the reply of RFC 3501 §7.2.5, with the highest mod-sequence found if that was searched for
-// (RFC 7162 §3.1.5).
-func (c *conn) writeSearch(nums []uint32, uids []imap.UID, r searchRequest) {
-	c.enc.Atom("* SEARCH")
+// writeFound writes the reply of RFC 3501 §7.2.5 or that of RFC 5256 §4, with the highest mod-sequence found if that was
+// searched for (RFC 7162 §3.1.5).
+func (c *conn) writeFound(response string, nums []uint32, uids []imap.UID, modSeq bool) {
+	c.enc.Atom(response)
 	for _, n := range nums {
 		c.enc.SP().Number(n)
 	}
-	if r.modSeq && len(nums) > 0 {
+	if modSeq && len(nums) > 0 {
 		c.enc.Atom(" (MODSEQ ").Number64(int64(highest(c.sel.snap, uids))).Byte(')')
 	}
 	c.enc.CRLF()
 }
 
-// writeESearch writes the reply of RFC 4731 §3.1.
+// writeESearch writes the reply of RFC 4731 §3.1, or of RFC 5267 §3 when the messages are in another order: MIN is the first of
+// them.
 func (c *conn) writeESearch(nums []uint32, uids []imap.UID, r searchRequest) {
 	c.enc.Atom("* ESEARCH (TAG ").String(c.running).Byte(')')
 	c.writeResult(c.sel.snap, nums, uids, r)
@@ -156,7 +169,7 @@ func highest(snap *store.Snapshot, uids []imap.UID) store.ModSeq {
 	return at
 }
 
-// setOf makes ranges of ascending numbers.
+// setOf makes ranges of numbers that follow each other, in the order they are in.
 func setOf(nums []uint32) imap.SeqSet {
 	var set imap.SeqSet
 	for _, n := range nums {

@@ -57,8 +57,8 @@ func (o *searchReturn) tells() bool {
 }
 
 // chosen are the messages found that the options point to: all of them, or with MIN, MAX and PARTIAL alone only those. It
-// is what SAVE saves (RFC 5182 §2.4, RFC 9394 §3.2), and those whose mod-sequences count (RFC 4731 §3.2). found is
-// ascending.
+// is what SAVE saves (RFC 5182 §2.4, RFC 9394 §3.2), and those whose mod-sequences count (RFC 4731 §3.2). found is in the
+// order of the reply.
 func (o *searchReturn) chosen(found []imap.UID) []imap.UID {
 	narrow := o.ReturnMin || o.ReturnMax || o.partial != nil
 	if len(found) == 0 || o.ReturnAll || o.ReturnCount || !narrow {
@@ -90,7 +90,7 @@ func (s *selected) beginSave(o *searchReturn) {
 // save keeps what was found if that was asked for.
 func (s *selected) save(o *searchReturn, found []imap.UID) {
 	if o != nil && o.ReturnSave {
-		s.saved = store.UIDSetOf(o.chosen(found))
+		s.saved = store.UIDSetOf(slices.Sorted(slices.Values(o.chosen(found)))) // SORT finds in another order
 	}
 }
 

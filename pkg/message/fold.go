@@ -126,15 +126,33 @@ func (f *folder) appendOther(dst, src []byte) []byte {
 	f.folded = b
 	for len(b) > 0 {
 		r, n := utf8.DecodeRune(b)
-		if unicode.IsSpace(r) {
+		switch same := uniform(r); {
+		case unicode.IsSpace(r):
 			dst = f.appendSpace(dst)
-		} else {
+		case same != r:
+			dst = utf8.AppendRune(dst, same)
+			f.space = false
+		default:
 			dst = append(dst, b[:n]...)
 			f.space = false
 		}
 		b = b[n:]
 	}
 	return dst
+}
+
+// uniform makes those characters one that i;unicode-casemap holds for equal (RFC 5051) and the folding of cases does not: the
+// dotless i, which has the title case of i, and the letters of Cherokee, whose cases it exchanges.
+func uniform(r rune) rune {
+	switch {
+	case r == 'ı':
+		return 'i'
+	case 0xab70 <= r && r <= 0xabbf:
+		return r - 0xab70 + 0x13a0
+	case 0x13f8 <= r && r <= 0x13fd:
+		return r - 8
+	}
+	return r
 }
 
 // asciiPrefix returns how many octets at the beginning of b are ASCII.

@@ -4,7 +4,10 @@ import (
 	"strings"
 	"testing"
 	"testing/quick"
+	"unicode"
 	"unicode/utf8"
+
+	"postern/pkg/message"
 )
 
 func TestBaseSubject(t *testing.T) {
@@ -156,6 +159,17 @@ func TestCollate(t *testing.T) {
 		}
 		if !utf8.ValidString(Collate(tt.in)) {
 			t.Errorf("%q: not UTF-8", tt.in)
+		}
+	}
+}
+
+// TestFoldIsCoarser: what is equal for SORT is equal for SEARCH, which folds in its own way (RFC 5255 §4.2).
+func TestFoldIsCoarser(t *testing.T) {
+	t.Parallel()
+	for r := rune(1); r <= unicode.MaxRune; r++ {
+		s := string(r)
+		if a, b := message.Fold(s), message.Fold(Collate(s)); a != b {
+			t.Errorf("%U: %q and %q", r, a, b)
 		}
 	}
 }
