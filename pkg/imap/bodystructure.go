@@ -33,7 +33,7 @@ func writeMultipart(e *wire.Encoder, p *message.Part, extended bool) {
 
 // writeSinglePart writes body-type-1part: the fields of every part, then those of its kind, then the extension data.
 func writeSinglePart(e *wire.Encoder, p *message.Part, extended bool) {
-	kind, subtype, inner := singleType(p)
+	kind, subtype, inner := singleType(p, e.UTF8)
 	e.Byte('(').String(kind).SP().String(subtype).SP()
 	writeParams(e, p.Params)
 	e.SP().NString(p.ID).SP().NString(p.Description).SP().String(p.Encoding).SP().Number64(p.End - p.Body)
@@ -55,12 +55,14 @@ func writeSinglePart(e *wire.Encoder, p *message.Part, extended bool) {
 
 // singleType returns the type under which a part without parts is presented, and the message inside it if there is one.
 // What claims to be a multipart or a message and has nothing inside is only octets. A message/global goes as message/rfc822,
-// the one type with a message inside that RFC 3501 §9 knows: strict clients would stumble over the envelope of another, and
-// those of RFC 9051 over its absence.
-func singleType(p *message.Part) (kind, subtype string, inner *message.Part) {
+// the one type with a message inside that RFC 3501 §9 knows: strict clients would stumble over the envelope of another. Those
+// that read UTF-8 know it (RFC 9051 §9, media-message).
+func singleType(p *message.Part, global bool) (kind, subtype string, inner *message.Part) {
 	switch {
 	case p.Type == "MULTIPART":
 		return "APPLICATION", "OCTET-STREAM", nil
+	case p.Type == "MESSAGE" && len(p.Children) == 1 && global:
+		return p.Type, p.Subtype, p.Children[0]
 	case p.Type == "MESSAGE" && len(p.Children) == 1:
 		return p.Type, "RFC822", p.Children[0]
 	case p.Type == "MESSAGE" && p.Subtype == "RFC822":

@@ -98,7 +98,7 @@ func (c *conn) capability(context.Context, nothing) error {
 // ENABLE (RFC 5161).
 
 // enableable are the extensions that change what a client hears.
-var enableable = []imap.Cap{imap.CapCondStore, imap.CapQResync, imap.CapMetadata, imap.CapMetadataServer}
+var enableable = []imap.Cap{imap.CapCondStore, imap.CapQResync, imap.CapMetadata, imap.CapMetadataServer, imap.CapUTF8Accept, imap.CapIMAP4rev2}
 
 // maxEnable is how many names ENABLE takes.
 const maxEnable = 100
@@ -142,19 +142,32 @@ func (c *conn) enableAll(ctx context.Context, caps []imap.Cap) error {
 	return nil
 }
 
-// enable switches an extension on for the rest of the session. QRESYNC brings CONDSTORE with it (RFC 7162 §3.2.3), which says where a selected mailbox is: from there on the client keeps mod-sequences (RFC 7162 §3.1).
+// enable switches an extension on for the rest of the session, if it is not on yet.
 func (c *conn) enable(k imap.Cap) {
+	if c.has(k) {
+		return
+	}
 	if c.enabled == nil {
 		c.enabled = make(map[imap.Cap]bool)
 	}
-	if k != imap.CapCondStore && k != imap.CapQResync {
-		c.enabled[k] = true
-		return
+	switch k {
+	case imap.CapCondStore:
+		c.keepModSeqs()
+	case imap.CapQResync:
+		c.enable(imap.CapCondStore) // RFC 7162 §3.2.3
+	case imap.CapUTF8Accept:
+		c.enableUTF8()
+	case imap.CapIMAP4rev2:
+		c.enableRev2()
 	}
-	if !c.has(imap.CapCondStore) && c.sel != nil {
+	c.enabled[k] = true
+}
+
+// keepModSeqs says where a selected mailbox is: from there on the client keeps mod-sequences (RFC 7162 §3.1).
+func (c *conn) keepModSeqs() {
+	if c.sel != nil {
 		c.untagged("OK", fmt.Sprintf("HIGHESTMODSEQ %d", c.sel.view.Reported()), "The latest change.")
 	}
-	c.enabled[k], c.enabled[imap.CapCondStore] = true, true
 }
 
 // has reports whether an extension has been enabled, by ENABLE or by a command that implies it.

@@ -60,7 +60,7 @@ var commands = table(
 	define("NAMESPACE", loggedIn, mayExpunge, parseNothing, (*conn).namespace).of(imap.CapNamespace),
 	define("COMPRESS", loggedIn, 0, parseCompress, (*conn).compress).of("COMPRESS=DEFLATE"),
 	define("LIST", loggedIn, mayExpunge, parseList, (*conn).list),
-	define("LSUB", loggedIn, mayExpunge, parseLsub, (*conn).lsub),
+	define("LSUB", loggedIn, mayExpunge, parseLsub, (*conn).lsub).of(capObsolete),
 	define("STATUS", loggedIn, mayExpunge, parseStatus, (*conn).status),
 	define("CREATE", loggedIn, mayExpunge, parseCreate, (*conn).create),
 	define("DELETE", loggedIn, mayExpunge, parseMailbox, (*conn).deleteMailbox),
@@ -74,7 +74,7 @@ var commands = table(
 
 	define("SELECT", loggedIn, changesMailbox, parseSelect, (*conn).selectMailbox),
 	define("EXAMINE", loggedIn, changesMailbox, parseExamine, (*conn).selectMailbox),
-	define("CHECK", inSelected, mayExpunge|alwaysSync, parseNothing, (*conn).noop),
+	define("CHECK", inSelected, mayExpunge|alwaysSync, parseNothing, (*conn).noop).of(capObsolete),
 	define("CLOSE", inSelected, changesMailbox, parseNothing, (*conn).closeMailbox),
 	define("UNSELECT", inSelected, changesMailbox, parseNothing, (*conn).unselect).of(imap.CapUnselect),
 

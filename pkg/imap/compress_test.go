@@ -183,7 +183,7 @@ func FuzzConnCompressed(f *testing.F) {
 		}
 		r := bufio.NewReader(strings.NewReader(unpacked(t, overhear(t, openings[2]+compressLine+input))))
 		for {
-			p, err := readResponse(r)
+			p, err := readResponse(r, false)
 			if errors.Is(err, io.EOF) && len(p) == 0 {
 				return
 			}

@@ -38,7 +38,6 @@ type conn struct {
 	id      string // in logs, and in the store's records
 	stream  *stream
 	in      *bufio.Reader
-	socket  *bufio.Reader // reads from stream; the same as in, unless there is something between them
 	dec     *wire.Decoder
 	enc     *wire.Encoder
 	log     *zap.Logger
@@ -76,7 +75,6 @@ func newConn(s *Server, nc net.Conn) *conn {
 	c.stream = &stream{net: nc, stall: or(s.StallTimeout, DefaultStallTimeout)}
 	c.stream.limit = c.started.Add(or(s.LoginTimeout, DefaultLoginTimeout))
 	c.in = bufio.NewReaderSize(c.stream, readBuffer)
-	c.socket = c.in
 	c.enc = wire.NewEncoder(nil)
 	c.dec = wire.NewDecoder(c.in, wire.DecoderOptions{Continue: c.continuation})
 	c.peer.Conn = c.id
@@ -287,7 +285,7 @@ func (c *conn) limits() wire.Limits {
 	if c.state == notAuthenticated {
 		return wire.Limits{Line: maxLineBefore, NonSync: maxSkipBefore, Without: c.mask}
 	}
-	l := wire.Limits{Line: maxLine, Literal: c.srv.maxMessage(), Without: c.mask}
+	l := wire.Limits{Line: maxLine, Literal: c.srv.maxMessage(), UTF8: c.enc.UTF8, Without: c.mask}
 	if c.stream.inflate != nil {
 		l.NonSync = maxSkipInflated
 	}

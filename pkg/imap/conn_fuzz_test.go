@@ -58,7 +58,7 @@ func FuzzConn(f *testing.F) {
 		said := unpacked(t, overhear(t, openings[int(opening)%len(openings)]+input+"\r\n"))
 		r := bufio.NewReader(strings.NewReader(said))
 		for {
-			p, err := readResponse(r)
+			p, err := readResponse(r, true)
 			if errors.Is(err, io.EOF) && len(p) == 0 {
 				return
 			}

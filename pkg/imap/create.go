@@ -64,6 +64,7 @@ func (c *conn) create(ctx context.Context, r createRequest) error {
 	if err != nil {
 		return err
 	}
+	c.tellNewName(at.title(box.Name), r.mailbox)
 	if c.offers(imap.CapObjectID) {
 		c.answer(mailboxID(box.ID), "Created.")
 	}

@@ -167,7 +167,7 @@ func (c *conn) overhear() <-chan error {
 	c.stream.shared = true
 	heard := make(chan error, 1)
 	go func() {
-		_, err := c.socket.Peek(1)
+		_, err := c.in.Peek(1)
 		heard <- err
 	}()
 	return heard

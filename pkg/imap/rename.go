@@ -30,5 +30,12 @@ func (c *conn) rename(ctx context.Context, r renameRequest) error {
 	if from.account.ID() != to.account.ID() {
 		return refusal{code: "CANNOT", text: "A mailbox cannot change its owner."}
 	}
-	return from.account.Rename(ctx, from.name, to.name)
+	if err := from.account.Rename(ctx, from.name, to.name); err != nil {
+		return err
+	}
+	name, err := store.CanonicalName(to.name)
+	if err == nil {
+		c.tellNewName(to.title(name), r.to)
+	}
+	return err
 }

@@ -34,7 +34,7 @@ func parseSearchFrom(d *wire.Decoder, word string) (searchRequest, error) {
 		word = firstWord(d.SP())
 	}
 	charset := ""
-	if word == "CHARSET" {
+	if word == "CHARSET" && d.Knows(capCharset) {
 		if charset, r.refusal = parseCharset(d.SP()); r.refusal != nil {
 			return r, nil // what follows cannot be read, and need not be
 		}
@@ -74,6 +74,9 @@ func (c *conn) search(ctx context.Context, r searchRequest) error {
 func (c *conn) find(ctx context.Context, r *searchRequest, arrange func([]imap.UID) ([]imap.UID, error)) ([]imap.UID, error) {
 	if r.modSeq {
 		c.enable(imap.CapCondStore) // RFC 7162 §3.1
+	}
+	if r.ret == nil && c.rev2() { // RFC 9051 §6.4.4: there is no SEARCH response
+		r.ret = &searchReturn{SearchOptions: imap.SearchOptions{ReturnAll: true}}
 	}
 	c.resolveCriteria(&r.criteria)
 	c.sel.beginSave(r.ret)

@@ -23,15 +23,15 @@ var searchKeys = map[string]func(*wire.Decoder, *store.Criteria){
 	"DELETED":    hasFlag(imap.FlagDeleted),
 	"DRAFT":      hasFlag(imap.FlagDraft),
 	"FLAGGED":    hasFlag(imap.FlagFlagged),
-	"RECENT":     hasFlag(recentFlag),
+	"RECENT":     keyOf(capObsolete, hasFlag(recentFlag)),
 	"SEEN":       hasFlag(imap.FlagSeen),
 	"UNANSWERED": lacksFlag(imap.FlagAnswered),
 	"UNDELETED":  lacksFlag(imap.FlagDeleted),
 	"UNDRAFT":    lacksFlag(imap.FlagDraft),
 	"UNFLAGGED":  lacksFlag(imap.FlagFlagged),
 	"UNSEEN":     lacksFlag(imap.FlagSeen),
-	"OLD":        lacksFlag(recentFlag),
-	"NEW":        func(d *wire.Decoder, c *store.Criteria) { hasFlag(recentFlag)(d, c); lacksFlag(imap.FlagSeen)(d, c) },
+	"OLD":        keyOf(capObsolete, lacksFlag(recentFlag)),
+	"NEW":        keyOf(capObsolete, isNew),
 	"KEYWORD":    func(d *wire.Decoder, c *store.Criteria) { c.Flag = append(c.Flag, d.SP().Flag()) },
 	"UNKEYWORD":  func(d *wire.Decoder, c *store.Criteria) { c.NotFlag = append(c.NotFlag, d.SP().Flag()) },
 
@@ -124,6 +124,12 @@ func hasFlag(f imap.Flag) func(*wire.Decoder, *store.Criteria) {
 
 func lacksFlag(f imap.Flag) func(*wire.Decoder, *store.Criteria) {
 	return func(_ *wire.Decoder, c *store.Criteria) { c.NotFlag = append(c.NotFlag, f) }
+}
+
+// isNew is NEW, which is RECENT UNSEEN.
+func isNew(d *wire.Decoder, c *store.Criteria) {
+	hasFlag(recentFlag)(d, c)
+	lacksFlag(imap.FlagSeen)(d, c)
 }
 
 func inHeader(name string) func(*wire.Decoder, *store.Criteria) {

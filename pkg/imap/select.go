@@ -98,7 +98,7 @@ func (c *conn) selectMailbox(ctx context.Context, r selectRequest) error {
 	if err := c.open(ctx, r); err != nil {
 		return err
 	}
-	c.writeSelected()
+	c.writeSelected(r.mailbox)
 	if err := c.catchUp(ctx, r.resync); err != nil {
 		c.deselect()
 		return err
@@ -130,7 +130,7 @@ func (c *conn) open(ctx context.Context, r selectRequest) error {
 		watch: watch, checked: checked, keywords: snap.Keywords(),
 	}
 	switch n := snap.Len(); {
-	case box.Recent == 0:
+	case box.Recent == 0 || c.rev2():
 	case !r.readOnly:
 		c.claimRecent(ctx)
 	case n > 0: // to look is not to claim
@@ -141,13 +141,14 @@ func (c *conn) open(ctx context.Context, r selectRequest) error {
 }
 
 // writeSelected writes what SELECT must tell (RFC 3501 §6.3.1, RFC 7162 §3.1.2.1).
-func (c *conn) writeSelected() {
+func (c *conn) writeSelected(said string) {
 	s := c.sel
 	c.writeFlagLists()
-	s.told = s.recentCount()
-	c.enc.Atom("* ").Number(s.view.Len()).Atom(" EXISTS\r\n* ").Number(s.told).Atom(" RECENT\r\n")
-	if s.box.Unseen > 0 {
-		c.untagged("OK", fmt.Sprintf("UNSEEN %d", firstUnseen(s.snap)), "The first that is unseen.")
+	c.enc.Atom("* ").Number(s.view.Len()).Atom(" EXISTS\r\n")
+	if c.rev2() {
+		c.tellName(s.title(s.box.Name), said, c.shown(slices.Clone(s.box.Use))...)
+	} else {
+		c.writeRecent()
 	}
 	c.untagged("OK", fmt.Sprintf("UIDVALIDITY %d", s.snap.UIDValidity()), "UIDs are valid.")
 	c.untagged("OK", fmt.Sprintf("UIDNEXT %d", s.snap.UIDNext()), "The next UID.")
@@ -156,6 +157,16 @@ func (c *conn) writeSelected() {
 	}
 	if c.offers(imap.CapObjectID) {
 		c.untagged("OK", mailboxID(s.box.ID), "The mailbox, whatever its name.")
+	}
+}
+
+// writeRecent writes what IMAP4rev1 has and IMAP4rev2 has not.
+func (c *conn) writeRecent() {
+	s := c.sel
+	s.told = s.recentCount()
+	c.enc.Atom("* ").Number(s.told).Atom(" RECENT\r\n")
+	if s.box.Unseen > 0 {
+		c.untagged("OK", fmt.Sprintf("UNSEEN %d", firstUnseen(s.snap)), "The first that is unseen.")
 	}
 }
 

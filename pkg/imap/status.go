@@ -24,6 +24,7 @@ var statusItems = map[string]func(c *conn, box *store.Mailbox) int64{
 	"UIDNEXT":       func(_ *conn, box *store.Mailbox) int64 { return int64(box.UIDNext) },
 	"UIDVALIDITY":   func(_ *conn, box *store.Mailbox) int64 { return int64(box.UIDValidity) },
 	"UNSEEN":        func(_ *conn, box *store.Mailbox) int64 { return int64(box.Unseen) },
+	"DELETED":       func(_ *conn, box *store.Mailbox) int64 { return int64(box.Deleted) },
 	"SIZE":          func(_ *conn, box *store.Mailbox) int64 { return box.Size },
 	"HIGHESTMODSEQ": func(_ *conn, box *store.Mailbox) int64 { return int64(box.ModSeq) },
 	"MAILBOXID":     func(_ *conn, box *store.Mailbox) int64 { return int64(box.ID) }, // see writeStatusItem
@@ -32,6 +33,7 @@ var statusItems = map[string]func(c *conn, box *store.Mailbox) int64{
 
 // statusBelongs names the capabilities without which there are no such items.
 var statusBelongs = map[string]imap.Cap{
+	"RECENT":        capObsolete,
 	"SIZE":          imap.CapStatusSize,
 	"HIGHESTMODSEQ": imap.CapCondStore,
 	"APPENDLIMIT":   imap.CapAppendLimit,

@@ -119,6 +119,9 @@ func (c *conn) writeFlagLists() {
 // tellRecent writes RECENT when it has changed, and after EXISTS (RFC 3501 §7.3.2).
 func (c *conn) tellRecent(ctx context.Context, grown bool) {
 	s := c.sel
+	if c.rev2() {
+		return
+	}
 	if grown && !s.readOnly {
 		c.claimRecent(ctx)
 	}

@@ -341,12 +341,13 @@ const compressTag = "compress"
 // read cuts what comes into responses.
 func (c *client) read() {
 	defer close(c.responses)
-	r := bufio.NewReaderSize(c.conn, 64<<10)
+	r, utf8ok := bufio.NewReaderSize(c.conn, 64<<10), false
 	for {
-		p, err := readResponse(r)
+		p, err := readResponse(r, utf8ok)
 		if err != nil {
 			return
 		}
+		utf8ok = utf8ok || enablesUTF8.Match(p)
 		if bytes.HasPrefix(p, []byte(compressTag+" OK ")) {
 			r = bufio.NewReaderSize(flate.NewReader(r), 64<<10)
 			close(c.compressed)
@@ -358,8 +359,11 @@ func (c *client) read() {
 
 var literalEnd = regexp.MustCompile(`\{(\d+)\}\r\n$`)
 
+// enablesUTF8 finds the response after which strings may be UTF-8 (RFC 6855 §3, RFC 9051 §5.1).
+var enablesUTF8 = regexp.MustCompile(`^\* ENABLED .*(UTF8=ACCEPT|IMAP4rev2)`)
+
 // readResponse reads a line, with the literals in it, and leaves out its CRLF.
-func readResponse(r *bufio.Reader) ([]byte, error) {
+func readResponse(r *bufio.Reader, utf8ok bool) ([]byte, error) {
 	var b bytes.Buffer
 	for {
 		line, err := r.ReadBytes('\n')
@@ -370,7 +374,7 @@ func readResponse(r *bufio.Reader) ([]byte, error) {
 			}
 			return nil, err
 		}
-		if bytes.ContainsFunc(line, func(r rune) bool { return r == 0 || r >= utf8.RuneSelf }) {
+		if bytes.ContainsFunc(line, func(r rune) bool { return r == 0 || r == utf8.RuneError || r >= utf8.RuneSelf && !utf8ok }) {
 			return nil, fmt.Errorf("%q has octets that belong in a literal (RFC 3501 §9, CHAR)", line)
 		}
 		m := literalEnd.FindSubmatch(line)
