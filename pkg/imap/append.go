@@ -53,7 +53,7 @@ func (c *conn) append(ctx context.Context, r appendRequest) error {
 		return err
 	}
 	defer c.discard(spooled)
-	draft := &store.Draft{Spooled: spooled, Flags: r.flags, Received: or(r.received, time.Now())}
+	draft := &store.Draft{Spooled: spooled, Flags: to.denied().Permitted(r.flags), Received: or(r.received, time.Now())}
 	uids, err := to.account.Append(ctx, to.box.ID, draft)
 	if err != nil {
 		return tryCreate(err)

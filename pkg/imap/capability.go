@@ -54,6 +54,8 @@ var offers = []Capability{
 	{imap.CapObjectID, "RFC 8474", loggedIn},
 	{imap.CapSaveDate, "RFC 8514", loggedIn},
 	{imap.CapPreview, "RFC 8970", loggedIn},
+	{imap.CapACL, "RFC 4314", loggedIn},
+	{"RIGHTS=kxte", "RFC 4314", loggedIn},
 	{imap.CapAppendLimit, "RFC 7889", loggedIn},
 	{imap.CapMetadata, "RFC 5464", loggedIn},
 	{imap.CapMetadataServer, "RFC 5464", loggedIn},

@@ -321,6 +321,11 @@ func (c *conn) perform(ctx context.Context, row *command) (err error) {
 		ctx, cancel = context.WithTimeout(ctx, or(c.srv.CommandTimeout, DefaultCommandTimeout))
 		defer cancel()
 	}
+	if !row.flags.has(changesMailbox) {
+		if err := c.recheck(ctx); err != nil {
+			return err
+		}
+	}
 	return do(ctx)
 }
 

@@ -38,7 +38,7 @@ func (c *conn) copy(ctx context.Context, r copyRequest) error {
 // move tells COPYUID before the expunges, which follow with the other changes: after them the client no longer knows what
 // the source UIDs were (RFC 6851 §4.3).
 func (c *conn) move(ctx context.Context, r copyRequest) error {
-	if err := c.writable(); err != nil {
+	if err := c.writable(store.RightDeleteMsgs | store.RightExpunge); err != nil { // RFC 6851 §4.1
 		return err
 	}
 	data, err := c.transfer(ctx, r, c.sel.account.Move)
@@ -64,6 +64,9 @@ func (c *conn) transfer(ctx context.Context, r copyRequest, f transferFunc) (ima
 	dest, err := c.mailbox(ctx, r.dest, store.RightInsert)
 	if err != nil {
 		return imap.CopyData{}, tryCreate(err)
+	}
+	if dest.account.ID() != c.sel.account.ID() {
+		return imap.CopyData{}, refusal{code: "CANNOT", text: "Messages cannot change their owner."}
 	}
 	uids, err := c.sel.resolve(r.set)
 	if err != nil {

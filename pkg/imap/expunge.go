@@ -26,7 +26,7 @@ func parseExpunge(d *wire.Decoder, fl flags) (expungeRequest, error) {
 
 // expunge removes what is \Deleted. The client hears of it with the changes that follow the command.
 func (c *conn) expunge(ctx context.Context, r expungeRequest) error {
-	if err := c.writable(); err != nil {
+	if err := c.writable(store.RightExpunge); err != nil {
 		return err
 	}
 	if r.uids != nil {

@@ -277,7 +277,7 @@ func (f *fetching) message(m *store.Message) error {
 		f.contents = append(f.contents, x)
 	}
 	f.write(m)
-	if f.w.Err() == nil && m.Flags.System&store.FlagSeen == 0 && f.r.marksSeen() && !f.c.sel.readOnly {
+	if f.w.Err() == nil && m.Flags.System&store.FlagSeen == 0 && f.r.marksSeen() && f.c.writable(store.RightSeen) == nil {
 		f.seen = append(f.seen, m.UID)
 	}
 	return nil

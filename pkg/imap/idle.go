@@ -98,7 +98,10 @@ func (c *conn) idleNews(ctx context.Context, fl flags) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, or(c.srv.CommandTimeout, DefaultCommandTimeout))
 	defer cancel()
-	err := c.syncAfter(ctx, mayExpunge|fl)
+	err := c.recheck(ctx)
+	if err == nil {
+		err = c.syncAfter(ctx, mayExpunge|fl)
+	}
 	var bye *farewell
 	switch {
 	case err == nil, errors.As(err, &bye):

@@ -110,20 +110,20 @@ func (c *conn) list(ctx context.Context, r listRequest) error {
 		c.writeList("LIST", "", imap.MailboxAttrNoSelect)
 		return nil
 	}
-	boxes, err := c.account.Mailboxes(ctx)
+	names, err := c.tree(ctx)
 	if err != nil {
 		return err
 	}
-	exists, parents := family(boxes)
+	exists, parents := family(names)
 	if r.subscribed {
 		if err := c.listMissing(ctx, r, exists); err != nil {
 			return err
 		}
 	}
-	for i := range boxes {
-		box := &boxes[i]
-		if r.selects(box) && matches(r.pattern, box.Name) {
-			c.writeList("LIST", box.Name, c.shown(r.attributes(box, parents[box.Name]))...)
+	for i := range names {
+		l := &names[i]
+		if r.selects(&l.box) && matches(r.pattern, l.name) {
+			c.writeList("LIST", l.name, c.shown(r.attributes(l, parents[l.name]))...)
 		}
 	}
 	return nil
@@ -147,15 +147,18 @@ func (r *listRequest) selects(box *store.Mailbox) bool {
 	return (!r.subscribed || box.Subscribed) && (!r.specialUse || len(box.Use) > 0)
 }
 
-func (r *listRequest) attributes(box *store.Mailbox, parent bool) []imap.MailboxAttr {
+func (r *listRequest) attributes(l *listed, parent bool) []imap.MailboxAttr {
+	if l.level {
+		return []imap.MailboxAttr{imap.MailboxAttrNoSelect, imap.MailboxAttrHasChildren}
+	}
 	attrs := []imap.MailboxAttr{imap.MailboxAttrHasNoChildren}
 	if parent {
 		attrs[0] = imap.MailboxAttrHasChildren
 	}
-	if r.tell && box.Subscribed {
+	if r.tell && l.box.Subscribed {
 		attrs = append(attrs, imap.MailboxAttrSubscribed)
 	}
-	return append(attrs, box.Use...)
+	return append(attrs, l.box.Use...)
 }
 
 // lsub lists subscriptions. One that a "%" keeps from matching shows in the parent that matches (RFC 3501 §6.3.9).
@@ -214,11 +217,11 @@ func (c *conn) writeList(response, name string, attrs ...imap.MailboxAttr) {
 }
 
 // family says which names exist and which have others below them.
-func family(boxes []store.Mailbox) (exists, parents map[string]bool) {
-	exists, parents = make(map[string]bool, len(boxes)), make(map[string]bool)
-	for i := range boxes {
-		exists[boxes[i].Name] = true
-		for p := parentOf(boxes[i].Name); p != ""; p = parentOf(p) {
+func family(names []listed) (exists, parents map[string]bool) {
+	exists, parents = make(map[string]bool, len(names)), make(map[string]bool)
+	for i := range names {
+		exists[names[i].name] = !names[i].level
+		for p := parentOf(names[i].name); p != ""; p = parentOf(p) {
 			parents[p] = true
 		}
 	}

@@ -37,7 +37,7 @@ var withoutIt = map[imap.Cap][]imap.Cap{
 	imap.CapCondStore:    {imap.CapQResync},
 	imap.CapSort:         {imap.CapSortDisplay, imap.CapESort, "CONTEXT=SORT"},
 	imap.CapESort:        {"CONTEXT=SORT"},
-	imap.CapACL:          {"RIGHTS=", imap.CapListMyRights},
+	imap.CapACL:          {"RIGHTS=kxte", imap.CapListMyRights},
 	imap.CapMetadata:     {imap.CapMetadataServer, imap.CapListMetadata},
 	imap.CapQuota:        {imap.CapQuotaSet, "QUOTA=RES-STORAGE", "QUOTA=RES-MESSAGE", "QUOTA=RES-MAILBOX"},
 }

@@ -74,6 +74,7 @@ var refusals = []struct {
 	{store.ErrUse, "USEATTR", "That special use is not available."}, // RFC 6154 §3
 	{store.ErrHasChildren, "HASCHILDREN", "The mailbox has others below it."},
 	{store.ErrNoPermission, "NOPERM", "You may not do that in this mailbox."}, // RFC 4314 §6
+	{store.ErrACLFull, "LIMIT", "The list of rights is full."},
 	{store.ErrReadOnly, "READ-ONLY", "The mailbox is open for reading only."},
 	{store.ErrOverQuota, "OVERQUOTA", "The quota is used up."},
 	{store.ErrTooBig, "TOOBIG", "The message is too big."},

@@ -103,10 +103,10 @@ func (c *conn) selectMailbox(ctx context.Context, r selectRequest) error {
 		c.deselect()
 		return err
 	}
-	if r.readOnly {
-		c.answer("READ-ONLY", "Examining.")
+	if access := c.sel.access(); access == "READ-ONLY" {
+		c.answer(access, "Examining.")
 	} else {
-		c.answer("READ-WRITE", "Selected.")
+		c.answer(access, "Selected.")
 	}
 	return nil
 }
@@ -130,8 +130,8 @@ func (c *conn) open(ctx context.Context, r selectRequest) error {
 		watch: watch, checked: checked, keywords: snap.Keywords(),
 	}
 	switch n := snap.Len(); {
-	case box.Recent == 0 || c.rev2():
-	case !r.readOnly:
+	case box.Recent == 0 || c.rev2() || !c.sel.own():
+	case c.sel.claims():
 		c.claimRecent(ctx)
 	case n > 0: // to look is not to claim
 		first := snap.UID(max(0, n-int(box.Recent)))
@@ -239,7 +239,10 @@ func (r *resync) matched(v *store.View) (last imap.UID) {
 
 // closeMailbox answers CLOSE: what is \Deleted goes without a word.
 func (c *conn) closeMailbox(ctx context.Context, _ nothing) error {
-	if !c.sel.readOnly {
+	if err := c.recheck(ctx); err != nil {
+		return err
+	}
+	if !c.sel.readOnly && c.sel.rights.Has(store.RightExpunge) { // RFC 4314 §4: without the right it only closes
 		if err := c.expungeDeleted(ctx, nil); err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
 		}

@@ -29,6 +29,19 @@ type selected struct {
 // is reports whether t is the selected mailbox.
 func (s *selected) is(t target) bool { return s.box.ID == t.box.ID && s.account.ID() == t.account.ID() }
 
+// access says as a response code what kind of mailbox it is for this session. To write is to have any right to change it
+// (RFC 4314 §5.2).
+func (s *selected) access() string {
+	const change = store.RightInsert | store.RightExpunge | store.RightSeen | store.RightWrite | store.RightDeleteMsgs
+	if s.readOnly || s.rights&change == 0 {
+		return "READ-ONLY"
+	}
+	return "READ-WRITE"
+}
+
+// claims reports whether messages that nobody has seen are \Recent for this session alone: they are the owner's.
+func (s *selected) claims() bool { return !s.readOnly && s.own() }
+
 // resolve turns what a client wrote into the UIDs of messages it knows. UIDs it does not know are dropped; a message number
 // it does not know is store.ErrNoSuchNumber.
 func (s *selected) resolve(set imap.NumSet) (imap.UIDSet, error) {
@@ -65,10 +78,14 @@ func (s *selected) hears() {
 	}
 }
 
-// writable returns store.ErrReadOnly when the mailbox was opened by EXAMINE.
-func (c *conn) writable() error {
-	if c.sel.readOnly {
+// writable returns store.ErrReadOnly when the mailbox was opened by EXAMINE, and store.ErrNoPermission without the rights that
+// are needed.
+func (c *conn) writable(need store.Rights) error {
+	switch {
+	case c.sel.readOnly:
 		return store.ErrReadOnly
+	case !c.sel.rights.Has(need):
+		return store.ErrNoPermission
 	}
 	return nil
 }

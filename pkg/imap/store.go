@@ -76,7 +76,10 @@ func parseStoreFlags(d *wire.Decoder) []imap.Flag {
 
 // storeFlags answers STORE. Expunged messages are passed over as FETCH does it (RFC 2180 §4.2.3).
 func (c *conn) storeFlags(ctx context.Context, r storeRequest) error {
-	if err := c.writable(); err != nil {
+	if err := c.writable(0); err != nil {
+		return err
+	}
+	if err := c.restrict(&r.change); err != nil {
 		return err
 	}
 	if r.change.UnchangedSince != nil {
@@ -107,6 +110,20 @@ func (c *conn) storeFlags(ctx context.Context, r storeRequest) error {
 	return c.stored(r, res, gone)
 }
 
+// restrict leaves of a change what the user may do. It refuses one of which nothing is left, no other (RFC 4314 §4, STORE).
+func (c *conn) restrict(ch *store.FlagChange) error {
+	const change = store.RightSeen | store.RightWrite | store.RightDeleteMsgs
+	ch.Denied = c.sel.denied() & change
+	nothing := len(ch.Flags) > 0 && len(ch.Denied.Permitted(ch.Flags)) == 0
+	if ch.Op == imap.StoreFlagsSet {
+		nothing = ch.Denied == change
+	}
+	if nothing {
+		return store.ErrNoPermission
+	}
+	return nil
+}
+
 // tellStored answers with the flags of every message of the set as they are now, and remembers that the client knows.
 func (c *conn) tellStored(snap *store.Snapshot, uids imap.UIDSet) {
 	c.tellKeywords(snap.Keywords())
@@ -123,6 +140,7 @@ func (c *conn) tellStored(snap *store.Snapshot, uids imap.UIDSet) {
 // tellSilent answers with mod-sequences alone, and only if the client keeps them (RFC 7162 §3.1.3). Where the outcome is
 // not what the client must expect, another session has been there too: that is left to be announced.
 func (c *conn) tellSilent(snap *store.Snapshot, r storeRequest, res store.FlagResult) {
+	r.change.Denied = 0 // the client does not reckon with it
 	bits, _, err := r.change.Bits(snap.Keywords())
 	if err != nil {
 		return // then there is nothing in res either

@@ -106,9 +106,12 @@ func (c *conn) tellKeywords(keywords []imap.Flag) {
 func (c *conn) writeFlagLists() {
 	all := store.FlagSet{System: 1<<5 - 1, Keywords: 1<<store.MaxKeywords - 1}.Names(c.sel.keywords)
 	c.enc.Atom("* FLAGS ").Flags(all).CRLF()
+	all = c.sel.denied().Permitted(all) // RFC 4314 §5.2
 	switch {
 	case c.sel.readOnly:
 		c.untagged("OK", "PERMANENTFLAGS ()", "The mailbox is open for reading only.")
+	case !c.sel.rights.Has(store.RightWrite):
+		c.untagged("OK", "PERMANENTFLAGS "+spellFlags(all, false), "You may change these.")
 	case len(c.sel.keywords) < store.MaxKeywords:
 		c.untagged("OK", "PERMANENTFLAGS "+spellFlags(append(all, imap.FlagWildcard), false), "Flags and keywords are kept.")
 	default:
@@ -122,7 +125,7 @@ func (c *conn) tellRecent(ctx context.Context, grown bool) {
 	if c.rev2() {
 		return
 	}
-	if grown && !s.readOnly {
+	if grown && s.claims() {
 		c.claimRecent(ctx)
 	}
 	if n := s.recentCount(); grown || n != s.told {

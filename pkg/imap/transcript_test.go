@@ -78,7 +78,9 @@ type player struct {
 }
 
 func newPlayer(t *testing.T, s *script, from accounts) *player {
-	return &player{t: t, s: s, world: newWorld(t, from), clients: make(map[int]*client), vars: make(map[string]string)}
+	p := &player{t: t, s: s, world: newWorld(t, from), clients: make(map[int]*client), vars: make(map[string]string)}
+	p.vars["$alice"] = p.world.account.Address()
+	return p
 }
 
 func (p *player) close() {
@@ -111,6 +113,15 @@ func (p *player) step(st *scriptLine) bool {
 			p.t.Fatal(err)
 		}
 		p.client(n).compress(p.t)
+	case "user":
+		p.vars["$"+st.arg] = p.world.addUser(p.t, st.arg)
+	case "login":
+		conn, name, _ := strings.Cut(st.arg, " ")
+		n, err := strconv.Atoi(conn)
+		if err != nil || p.vars["$"+name] == "" {
+			p.t.Fatalf("line %d: a connection and a user", st.line)
+		}
+		p.clients[n] = p.world.loginAs(p.t, p.vars["$"+name])
 	case "close":
 		n, err := strconv.Atoi(st.arg)
 		if err != nil {

@@ -16,6 +16,8 @@ import (
 	"postern/pkg/auth"
 	"postern/pkg/message"
 	"postern/pkg/store"
+	"postern/pkg/store/memory"
+	"postern/pkg/store/postgres"
 
 	"github.com/emersion/go-imap/v2"
 )
@@ -83,10 +85,30 @@ func (w *world) dial(t testing.TB) *client {
 	return newClient(conn)
 }
 
+// addUser makes an account for somebody else and returns its address, whose domain only this world has.
+func (w *world) addUser(t testing.TB, name string) string {
+	t.Helper()
+	address := fmt.Sprintf("%s@w%d.example.org", name, w.account.ID())
+	var id store.AccountID
+	switch s := w.store.Store.(type) {
+	case *memory.Store:
+		id = s.AddAccount(address, "", 0)
+	case *postgres.Store:
+		var err error
+		if id, err = s.CreateAccount(t.Context(), address, "", 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.server.Auth.(*testAuth).add(address, id)
+	return address
+}
+
 // login opens a connection and logs in.
-func (w *world) login(t *testing.T) *client {
+func (w *world) login(t *testing.T) *client { return w.loginAs(t, testUser) }
+
+func (w *world) loginAs(t *testing.T, user string) *client {
 	c := w.dial(t)
-	c.send(t, []byte("login LOGIN "+testUser+" "+testPassword+"\r\n"))
+	c.send(t, []byte("login LOGIN "+user+" "+testPassword+"\r\n"))
 	for {
 		s, err := c.response()
 		switch {
@@ -268,19 +290,42 @@ func directSet(_ *testing.T, w *world, _ *script, words []string) error {
 	return err
 }
 
-// testAuth knows one user.
+// testAuth knows one user, and those that are added.
 type testAuth struct {
 	id      store.AccountID
 	disable string
+
+	mu     sync.Mutex
+	others map[string]store.AccountID // guarded by mu
+}
+
+func (a *testAuth) add(user string, id store.AccountID) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.others == nil {
+		a.others = make(map[string]store.AccountID)
+	}
+	a.others[user] = id
+}
+
+func (a *testAuth) find(user string) (store.AccountID, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if user == testUser {
+		return a.id, true
+	}
+	id, ok := a.others[user]
+	return id, ok
 }
 
 func (a *testAuth) Mechanisms(auth.Peer) []string { return []string{"PLAIN"} }
 
 func (a *testAuth) Login(_ context.Context, _ auth.Peer, user, password string) (auth.Identity, error) {
-	if user != testUser || password != testPassword {
+	id, ok := a.find(user)
+	if !ok || password != testPassword {
 		return auth.Identity{}, auth.ErrDenied
 	}
-	return auth.Identity{Account: a.id, User: user, Disable: a.disable}, nil
+	return auth.Identity{Account: id, User: user, Disable: a.disable}, nil
 }
 
 func (a *testAuth) Exchange(
