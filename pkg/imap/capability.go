@@ -60,6 +60,7 @@ var offers = []Capability{
 	{imap.CapMetadata, "RFC 5464", loggedIn},
 	{imap.CapMetadataServer, "RFC 5464", loggedIn},
 	{imap.CapInProgress, "RFC 9585", loggedIn},
+	{imap.CapUnauthenticate, "RFC 8437", loggedIn},
 	{"COMPRESS=DEFLATE", "RFC 4978", loggedIn},
 }
 

@@ -56,6 +56,7 @@ var commands = table(
 	define("LOGIN", notAuthenticated, 0, parseLogin, (*conn).login),
 	define("AUTHENTICATE", notAuthenticated, streams, parseAuthenticate, (*conn).authenticate),
 
+	define("UNAUTHENTICATE", loggedIn, changesMailbox, parseNothing, (*conn).unauthenticate).of(imap.CapUnauthenticate),
 	define("ENABLE", loggedIn, 0, parseEnable, (*conn).enableAll).of(imap.CapEnable),
 	define("NAMESPACE", loggedIn, mayExpunge, parseNothing, (*conn).namespace).of(imap.CapNamespace),
 	define("COMPRESS", loggedIn, 0, parseCompress, (*conn).compress).of("COMPRESS=DEFLATE"),

@@ -40,7 +40,8 @@ type conn struct {
 	in      *bufio.Reader
 	dec     *wire.Decoder
 	enc     *wire.Encoder
-	log     *zap.Logger
+	base    *zap.Logger // of the connection
+	log     *zap.Logger // of the login, or else base
 	started time.Time
 
 	state    states
@@ -78,7 +79,8 @@ func newConn(s *Server, nc net.Conn) *conn {
 	c.enc = wire.NewEncoder(nil)
 	c.dec = wire.NewDecoder(c.in, wire.DecoderOptions{Continue: c.continuation})
 	c.peer.Conn = c.id
-	c.log = s.log().With(zap.String("proto", "imap"), zap.String("conn", c.id), zap.Stringer("remote", c.peer.Addr))
+	c.base = s.log().With(zap.String("proto", "imap"), zap.String("conn", c.id), zap.Stringer("remote", c.peer.Addr))
+	c.log = c.base
 	return c
 }
 
@@ -116,11 +118,7 @@ func (c *conn) Abort() { _ = c.stream.net.Close() } // its session sees the erro
 
 // close lets go of everything and writes the one log line of a session that has ended.
 func (c *conn) close(reason string) {
-	c.deselect()
-	c.unwatchMetadata()
-	if c.account != nil {
-		c.srv.dismiss(c.account.ID(), c.peer.Addr)
-	}
+	c.forget()
 	_ = c.stream.release() // if it could not be sent, the reason says why
 	if c.stream.deflate != nil {
 		c.srv.compressed.Add(-1)

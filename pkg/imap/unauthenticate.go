@@ -1,0 +1,30 @@
+// UNAUTHENTICATE (RFC 8437).
+
+package imap
+
+import (
+	"context"
+	"time"
+)
+
+// unauthenticate takes the connection back to where it was before the login. TLS and COMPRESS stay (RFC 8437 §4). The next
+// login must come as soon as the first, and failures of login count on.
+func (c *conn) unauthenticate(context.Context, nothing) error {
+	c.forget()
+	c.state, c.log = notAuthenticated, c.base
+	c.stream.limit = time.Now().Add(or(c.srv.LoginTimeout, DefaultLoginTimeout))
+	c.answer(c.capabilities(), "Who are you?")
+	return nil
+}
+
+// forget lets go of everything that belongs to a login: of all that the fields of conn from user to metadata hold, and of what
+// was enabled.
+func (c *conn) forget() {
+	c.deselect()
+	c.unwatchMetadata()
+	if c.account != nil {
+		c.srv.dismiss(c.account.ID(), c.peer.Addr)
+	}
+	c.account, c.user, c.enabled = nil, "", nil
+	c.mask, c.enc.UTF8 = c.srv.mask(), false
+}
