@@ -1,88 +1,109 @@
-// APPEND (RFC 3501 §6.3.11; UIDPLUS, RFC 4315; BINARY, RFC 3516 §4.4).
+// APPEND (RFC 3501 §6.3.11; UIDPLUS, RFC 4315; BINARY, RFC 3516 §4.4; MULTIAPPEND, RFC 3502; CATENATE, RFC 4469).
 
 package imap
 
 import (
 	"context"
 	"fmt"
+	"io"
 	"time"
 
 	"postern/pkg/imap/wire"
-	"postern/pkg/message"
 	"postern/pkg/store"
 
 	"github.com/emersion/go-imap/v2"
-	"go.uber.org/zap"
 )
 
 type appendRequest struct {
-	mailbox  string
-	flags    []imap.Flag
-	received time.Time // zero means now
-	literal  *wire.Literal
-	d        *wire.Decoder // what follows the literal is still to be read
+	mailbox string
+	first   appendMessage
+	d       *wire.Decoder // what follows is still to be read
 }
 
-// parseAppend reads as far as the literal: the one command that needs its decoder while it runs, because it streams.
+// appendMessage is one message of a command, as far as its octets.
+type appendMessage struct {
+	flags    []imap.Flag
+	received time.Time     // zero means now
+	literal  *wire.Literal // its octets
+	form     appendForm    // or what they are to be made of
+}
+
+// appendForm opens the octets of a message that does not come as one literal. What it reads from ends with the closing
+// parenthesis.
+type appendForm func(ctx context.Context, in *incoming) appendOctets
+
+// appendOctets is a message while it is read.
+type appendOctets interface {
+	io.Reader
+	// binary reports whether some of it was a literal8. It is asked at the end.
+	binary() bool
+}
+
+// appendForms are the extensions of append-data (RFC 4466 §3), each with the capability it belongs to.
+var appendForms = map[string]struct {
+	of   imap.Cap
+	open appendForm
+}{
+	"CATENATE": {imap.CapCatenate, catenate},
+}
+
+// parseAppend reads as far as the first message's octets: a command that needs its decoder while it runs, because it
+// streams.
 func parseAppend(d *wire.Decoder, _ flags) (appendRequest, error) {
 	r := appendRequest{d: d}
 	r.mailbox = d.SP().Mailbox()
 	d.SP()
-	if d.Peek() == '(' {
-		r.flags = d.Flags()
-		d.SP()
-	}
-	if d.Peek() == '"' {
-		r.received = d.DateTime()
-		d.SP()
-	}
-	r.literal = d.Literal()
+	r.first = parseAppendMessage(d)
 	return r, d.Err()
 }
 
+// parseAppendMessage reads flags and date, and how the octets come.
+func parseAppendMessage(d *wire.Decoder) (m appendMessage) {
+	if d.Peek() == '(' {
+		m.flags = d.Flags()
+		d.SP()
+	}
+	if d.Peek() == '"' {
+		m.received = d.DateTime()
+		d.SP()
+	}
+	if b := d.Peek(); b == '{' || b == '~' {
+		m.literal = d.Literal()
+		return m
+	}
+	name := d.Keyword()
+	form, ok := appendForms[name]
+	if !ok || !d.Knows(form.of) {
+		d.Fail("a literal before this")
+	}
+	d.SP().Expect('(')
+	m.form = form.open
+	return m
+}
+
+// append stores the messages of a command, all or none (RFC 3502 §3).
 func (c *conn) append(ctx context.Context, r appendRequest) error {
 	to, err := c.mailbox(ctx, r.mailbox, store.RightInsert)
 	if err != nil {
 		return tryCreate(err) // before a client that waits sends the message
 	}
-	if r.literal.Size == 0 {
-		return refusal{code: "CANNOT", text: "A message cannot be empty."}
-	}
-	spooled, err := c.spool(r)
-	if err != nil {
+	in := &incoming{c: c, d: r.d, to: to}
+	defer in.close()
+	if err := in.takeAll(ctx, r.first); err != nil {
 		return err
 	}
-	defer c.discard(spooled)
-	draft := &store.Draft{Spooled: spooled, Flags: to.denied().Permitted(r.flags), Received: or(r.received, time.Now())}
-	uids, err := to.account.Append(ctx, to.box.ID, draft)
+	uids, err := to.account.Append(ctx, to.box.ID, in.drafts...)
 	if err != nil {
 		return tryCreate(err)
 	}
 	c.answer("", "Appended.")
 	if c.offers(imap.CapUIDPlus) {
-		c.done.code = fmt.Sprintf("APPENDUID %d %d", to.box.UIDValidity, uids[0])
+		c.done.code = appendUID(to.box, uids...)
 	}
 	return nil
 }
 
-// spool reads the literal, and the end of the command.
-func (c *conn) spool(r appendRequest) (*message.Spooled, error) {
-	o := c.srv.Spool
-	o.Limit = c.srv.maxMessage()
-	spooled, err := message.Spool(r.literal, o)
-	if err != nil {
-		return nil, fmt.Errorf("spool a message: %w", err)
-	}
-	if err := r.d.End(); err != nil {
-		c.discard(spooled)
-		return nil, err
-	}
-	return spooled, nil
-}
-
-// discard lets go of a spooled message. A temporary file that stays behind is the operator's concern, not the client's.
-func (c *conn) discard(spooled *message.Spooled) {
-	if err := spooled.Close(); err != nil {
-		c.log.Warn("close a spooled message", zap.Error(err))
-	}
+// appendUID is the response code that tells where messages are now (RFC 4315 §3).
+func appendUID(box store.Mailbox, uids ...imap.UID) string {
+	return fmt.Sprintf("APPENDUID %d %s", box.UIDValidity, store.Normalize(imap.UIDSetNum(uids...)))
 }

@@ -62,6 +62,9 @@ var offers = []Capability{
 	{imap.CapInProgress, "RFC 9585", loggedIn},
 	{imap.CapUnauthenticate, "RFC 8437", loggedIn},
 	{"COMPRESS=DEFLATE", "RFC 4978", loggedIn},
+	{imap.CapMultiAppend, "RFC 3502", loggedIn},
+	{imap.CapCatenate, "RFC 4469", loggedIn},
+	{capURLPartial, "RFC 5550", loggedIn},
 }
 
 // Capabilities lists what is offered before or after login, without mechanisms of authentication.

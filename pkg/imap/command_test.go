@@ -47,7 +47,11 @@ func describeSelect(r selectRequest) string {
 }
 
 func describeAppend(r appendRequest) string {
-	return fmt.Sprintf("%s %v %s %d binary=%v", r.mailbox, r.flags, r.received.Format(time.RFC3339), r.literal.Size, r.literal.Binary)
+	m := r.first
+	if m.literal == nil {
+		return fmt.Sprintf("%s %v %s made=%v", r.mailbox, m.flags, m.received.Format(time.RFC3339), m.form != nil)
+	}
+	return fmt.Sprintf("%s %v %s %d binary=%v", r.mailbox, m.flags, m.received.Format(time.RFC3339), m.literal.Size, m.literal.Binary)
 }
 
 func TestParse(t *testing.T) {
@@ -137,7 +141,7 @@ func TestParse(t *testing.T) {
 		{`APPEND a (\seen x) " 1-Feb-2006 15:04:05 +0000" ~{3+}`, `a [\Seen x] 2006-02-01T15:04:05Z 3 binary=true`},
 		{`APPEND a "x" {3}`, `!a date such as " 1-Feb-2006 15:04:05 +0100" before this at octet 6`},
 		{"APPEND a {2000000}", "!literal exceeds 1048576 octets"},
-		{"APPEND a x", "!a literal at octet 3"},
+		{"APPEND a x", "!a literal before this at octet 4"},
 	} {
 		name, args, found := strings.Cut(tt.line, " ")
 		if found {

@@ -35,6 +35,7 @@ var withoutIt = map[imap.Cap][]imap.Cap{
 	imap.CapESearch:      {imap.CapSearchRes, "PARTIAL", "CONTEXT=SEARCH", "CONTEXT=SORT", imap.CapESort, imap.CapMultiSearch, imap.CapIMAP4rev2},
 	imap.CapSearchRes:    {imap.CapIMAP4rev2},
 	imap.CapCondStore:    {imap.CapQResync},
+	imap.CapCatenate:     {capURLPartial},
 	imap.CapSort:         {imap.CapSortDisplay, imap.CapESort, "CONTEXT=SORT"},
 	imap.CapESort:        {"CONTEXT=SORT"},
 	imap.CapACL:          {"RIGHTS=kxte", imap.CapListMyRights},

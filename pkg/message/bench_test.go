@@ -56,7 +56,7 @@ func BenchmarkSpool(b *testing.B) {
 			b.SetBytes(int64(len(raw)))
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := copyAndHash(struct{ io.Reader }{bytes.NewReader(raw)}, dir, len(raw) > defaultMemory); err != nil {
+				if err := copyAndHash(struct{ io.Reader }{bytes.NewReader(raw)}, dir, len(raw) > DefaultMemory); err != nil {
 					b.Fatal(err)
 				}
 			}

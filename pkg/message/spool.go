@@ -10,10 +10,12 @@ import (
 	"sync"
 )
 
+// DefaultMemory is how much of a message is kept in memory.
+const DefaultMemory = 256 << 10
+
 const (
-	defaultMemory = 256 << 10 // of a message kept in memory
-	largeRead     = 64 << 10  // of a message read at a time
-	maxEmptyReads = 100       // before a reader that yields nothing is given up, as in bufio
+	largeRead     = 64 << 10 // of a message read at a time
+	maxEmptyReads = 100      // before a reader that yields nothing is given up, as in bufio
 )
 
 // SpoolOptions says how much Spool may take and where it keeps it.
@@ -21,12 +23,17 @@ type SpoolOptions struct {
 	Limit  int64  // octets, as received; 0 means none
 	Memory int    // a longer message goes to a temporary file; 0 means 256 KiB
 	Dir    string // for temporary files; empty means os.TempDir()
+	Shelf  *Shelf // where messages too long for memory go, instead of a file each; nil for none
+	Exact  bool   // line ends are kept as they are; see Spooled.Textual
 }
 
 // Spooled is a message on its way in, with CRLF line ends. It is safe for concurrent reading until Close.
 type Spooled struct {
 	memory  memory
 	file    *os.File // nil while the message is in memory; already unlinked
+	shelf   *Shelf   // whose file it is; nil for none
+	base    int64    // where in the file the message begins
+	bare    bool     // some line ends are LF alone: only if they were to be kept
 	size    int64
 	hash    [32]byte
 	part    *Part
@@ -39,7 +46,7 @@ type Spooled struct {
 // returned wrapped. The caller must Close what it gets; after an error there is nothing to close.
 func Spool(r io.Reader, o SpoolOptions) (*Spooled, error) {
 	if o.Memory <= 0 {
-		o.Memory = defaultMemory
+		o.Memory = DefaultMemory
 	}
 	s := &Spooled{}
 	if err := s.fill(r, o); err != nil {
@@ -59,7 +66,12 @@ func (s *Spooled) fill(r io.Reader, o SpoolOptions) error {
 	for {
 		raw, err := in.next()
 		hash.Write(raw)
-		if b := lines.next(raw); len(b) > 0 {
+		b := lines.next(raw)
+		if o.Exact {
+			s.bare = s.bare || len(b) != len(raw)
+			b = raw
+		}
+		if len(b) > 0 {
 			parse.write(b)
 			if err := s.keep(b, o); err != nil {
 				return err
@@ -86,7 +98,7 @@ func (s *Spooled) fill(r io.Reader, o SpoolOptions) error {
 // keep stores octets in memory, or in a file once they are too many.
 func (s *Spooled) keep(b []byte, o SpoolOptions) error {
 	if s.file == nil && len(s.memory)+len(b) > o.Memory {
-		if err := s.overflow(o.Dir); err != nil {
+		if err := s.overflow(o); err != nil {
 			return err
 		}
 	}
@@ -95,23 +107,43 @@ func (s *Spooled) keep(b []byte, o SpoolOptions) error {
 		s.memory = append(s.memory, b...)
 		return nil
 	}
+	return s.write(b)
+}
+
+// write adds octets to the file.
+func (s *Spooled) write(b []byte) error {
+	if s.shelf != nil {
+		return s.shelf.write(b)
+	}
 	_, err := s.file.Write(b)
 	return err
 }
 
 // overflow moves what is in memory to a temporary file, which has no name from then on: it cannot be left behind.
-func (s *Spooled) overflow(dir string) error {
-	f, err := os.CreateTemp(dir, "message-*")
+func (s *Spooled) overflow(o SpoolOptions) (err error) {
+	if s.shelf = o.Shelf; s.shelf != nil {
+		s.file, s.base, err = s.shelf.open(o.Dir)
+	} else {
+		s.file, err = unnamed(o.Dir)
+	}
 	if err != nil {
 		return err
 	}
-	s.file = f
-	if err := os.Remove(f.Name()); err != nil {
-		return err
-	}
-	_, err = f.Write(s.memory)
+	err = s.write(s.memory)
 	s.memory = nil
 	return err
+}
+
+// unnamed makes a file that goes when it is closed.
+func unnamed(dir string) (*os.File, error) {
+	f, err := os.CreateTemp(dir, "message-*")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 // Size is the number of octets after normalisation.
@@ -119,6 +151,12 @@ func (s *Spooled) Size() int64 { return s.size }
 
 // Hash is the SHA-256 of the octets as received.
 func (s *Spooled) Hash() [32]byte { return s.hash }
+
+// Held is how many octets of it are in memory.
+func (s *Spooled) Held() int { return len(s.memory) }
+
+// Bare tells whether some line ends are LF alone, which is only so of a message spooled with Exact.
+func (s *Spooled) Bare() bool { return s.bare }
 
 // Part is the MIME tree.
 func (s *Spooled) Part() *Part { return s.part }
@@ -130,7 +168,15 @@ func (s *Spooled) Padding() int { return s.padding }
 // ReadAt implements io.ReaderAt over the normalised octets.
 func (s *Spooled) ReadAt(p []byte, off int64) (int, error) {
 	if s.file != nil {
-		return s.file.ReadAt(p, off)
+		left := s.size - off
+		if left <= 0 {
+			return 0, io.EOF
+		}
+		n, err := s.file.ReadAt(p[:min(int64(len(p)), left)], s.base+off)
+		if err == nil && n < len(p) {
+			err = io.EOF
+		}
+		return n, err
 	}
 	return s.memory.ReadAt(p, off)
 }
@@ -139,7 +185,7 @@ func (s *Spooled) ReadAt(p []byte, off int64) (int, error) {
 func (s *Spooled) Close() error {
 	f := s.file
 	s.file, s.memory = nil, nil
-	if f == nil {
+	if f == nil || s.shelf != nil {
 		return nil
 	}
 	return f.Close()

@@ -38,6 +38,9 @@ func (d *Decoder) Literal() *Literal {
 	return &Literal{Size: size, Binary: binary, d: d, waiting: sync}
 }
 
+// Waits reports whether the client has not been asked for it yet.
+func (l *Literal) Waits() bool { return l.waiting }
+
 // Accept asks the client for a synchronising literal. Before it, the command can still be refused without the octets being
 // sent.
 func (l *Literal) Accept() error {
