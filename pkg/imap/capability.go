@@ -61,6 +61,9 @@ var offers = []Capability{
 	{imap.CapMetadataServer, "RFC 5464", loggedIn},
 	{imap.CapInProgress, "RFC 9585", loggedIn},
 	{imap.CapUnauthenticate, "RFC 8437", loggedIn},
+	{imap.CapUIDOnly, "RFC 9586", loggedIn},
+	{capMessageLimit, "RFC 9738", loggedIn},
+	{capSaveLimit, "RFC 9738", loggedIn},
 	{"COMPRESS=DEFLATE", "RFC 4978", loggedIn},
 	{imap.CapMultiAppend, "RFC 3502", loggedIn},
 	{imap.CapCatenate, "RFC 4469", loggedIn},
@@ -78,6 +81,10 @@ func (c *conn) capabilities() string {
 		case o.in&c.state == 0 || !c.offers(o.Name):
 		case o.Name == imap.CapAppendLimit:
 			words = append(words, "APPENDLIMIT="+strconv.FormatInt(c.srv.maxMessage(), 10))
+		case o.Name == capMessageLimit:
+			words = append(words, fmt.Sprintf("%s=%d", o.Name, c.most.messages))
+		case o.Name == capSaveLimit:
+			words = append(words, fmt.Sprintf("%s=%d", o.Name, c.most.saved))
 		default:
 			words = append(words, string(o.Name))
 		}
@@ -104,7 +111,7 @@ func (c *conn) capability(context.Context, nothing) error {
 // ENABLE (RFC 5161).
 
 // enableable are the extensions that change what a client hears.
-var enableable = []imap.Cap{imap.CapCondStore, imap.CapQResync, imap.CapMetadata, imap.CapMetadataServer, imap.CapUTF8Accept, imap.CapIMAP4rev2}
+var enableable = []imap.Cap{imap.CapCondStore, imap.CapQResync, imap.CapMetadata, imap.CapMetadataServer, imap.CapUTF8Accept, imap.CapIMAP4rev2, imap.CapUIDOnly}
 
 // maxEnable is how many names ENABLE takes.
 const maxEnable = 100
@@ -165,6 +172,8 @@ func (c *conn) enable(k imap.Cap) {
 		c.enableUTF8()
 	case imap.CapIMAP4rev2:
 		c.enableRev2()
+	case imap.CapUIDOnly:
+		c.without(capNumbers)
 	}
 	c.enabled[k] = true
 }

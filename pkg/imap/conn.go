@@ -49,6 +49,7 @@ type conn struct {
 	user     string
 	account  store.Account // after login
 	mask     mask          // what is not there for this client
+	most     limits
 	enabled  map[imap.Cap]bool
 	sel      *selected     // while a mailbox is selected
 	metadata *metadataNews // once METADATA has been enabled
@@ -59,6 +60,7 @@ type conn struct {
 	vigil    *vigil        // over it, if it may take long
 	done     reply         // and its tagged OK
 	then     func()        // what follows that; nil for nothing
+	partly   string        // the code of a command that has handled only some of its messages, see limited
 	commands int
 	bad      int // in a row
 	failures int // of login
@@ -72,6 +74,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 		state:   notAuthenticated,
 		peer:    peerOf(nc),
 		mask:    s.mask(),
+		most:    limits{s.MessageLimit, s.SaveLimit},
 	}
 	c.stream = &stream{net: nc, stall: or(s.StallTimeout, DefaultStallTimeout)}
 	c.stream.limit = c.started.Add(or(s.LoginTimeout, DefaultLoginTimeout))
@@ -225,7 +228,8 @@ func (c *conn) command(ctx context.Context) error {
 		row = nil
 	}
 	c.then = nil
-	c.done, c.running, c.uids = reply{}, tag, row != nil && row.flags.has(byUID)
+	c.done, c.partly = reply{}, ""
+	c.running, c.uids = tag, row != nil && row.flags.has(byUID)
 	err = c.perform(ctx, row)
 	if ends(err) {
 		return err
@@ -297,6 +301,8 @@ func (c *conn) perform(ctx context.Context, row *command) (err error) {
 		return c.dec.Err()
 	case row == nil:
 		return badf("Unknown command.")
+	case row.flags.has(usesSeqs) && !c.offers(capNumbers):
+		return errUIDRequired
 	case row.in&c.state != 0:
 	case c.state == notAuthenticated:
 		return badf("Log in first.")
@@ -362,6 +368,7 @@ func (c *conn) finish(tag string, row *command, err error) reply {
 	case r.modSeq && c.sel != nil:
 		r.code = fmt.Sprintf("HIGHESTMODSEQ %d", c.sel.view.Reported())
 	}
+	c.tellPartly(&r)
 	if tag == "" {
 		tag = "*" // there was none to be read
 	}

@@ -72,6 +72,9 @@ func (c *conn) transfer(ctx context.Context, r copyRequest, f transferFunc) (ima
 	if err != nil {
 		return imap.CopyData{}, err
 	}
+	if err := c.checkSave(size(uids)); err != nil {
+		return imap.CopyData{}, err
+	}
 	if !r.byUID && present(c.sel.snap, uids) < size(uids) {
 		return imap.CopyData{}, refusal{code: "EXPUNGEISSUED", text: "Some of the messages no longer exist."}
 	}

@@ -34,7 +34,7 @@ func (c *conn) expunge(ctx context.Context, r expungeRequest) error {
 		if err != nil {
 			return err
 		}
-		r.uids = append(imap.UIDSet{}, uids...) // not nil, even if empty
+		r.uids = append(imap.UIDSet{}, c.limited(uids)...) // not nil, even if empty
 	}
 	if err := c.expungeDeleted(ctx, r.uids); err != nil {
 		return err

@@ -26,6 +26,7 @@ type fetchRequest struct {
 	vanished     bool
 	partial      *partial
 	byUID        bool
+	impliedUID   bool // the first item is the UID, which the client has not asked for
 }
 
 func parseFetch(d *wire.Decoder, fl flags) (fetchRequest, error) {
@@ -107,6 +108,7 @@ func (r *fetchRequest) parseModifier(d *wire.Decoder) {
 func (r *fetchRequest) implied() {
 	if r.byUID && !slices.Contains[[]item, item](r.items, uidItem) {
 		r.items = slices.Insert[[]item, item](r.items, 0, uidItem)
+		r.impliedUID = true
 	}
 	if r.changedSince != nil && !slices.Contains[[]item, item](r.items, modSeqItem) {
 		r.items = append(r.items, modSeqItem)
@@ -152,6 +154,10 @@ func (c *conn) fetch(ctx context.Context, r fetchRequest) error {
 			return err
 		}
 	}
+	if r.impliedUID && c.has(imap.CapUIDOnly) {
+		r.items = r.items[1:] // UIDFETCH begins with it
+	}
+	uids = c.limited(uids)
 	f := &fetching{
 		c: c, r: r,
 		w:       fetchWriter{Encoder: c.enc, flags: newFlagTexts(c.sel.snap.Keywords(), c.sel.recent)},
@@ -295,11 +301,9 @@ func (f *fetching) root(m *store.Message) *message.Part {
 
 // write writes the response for a message whose contents are open.
 func (f *fetching) write(m *store.Message) {
-	seq, ok := f.c.sel.view.Seq(m.UID)
-	if !ok {
+	if !f.c.beginFetch(m.UID) {
 		return
 	}
-	f.w.Atom("* ").Number(seq).Atom(" FETCH (")
 	opened := f.contents
 	for i, it := range f.r.items {
 		if i > 0 {

@@ -20,13 +20,13 @@ type refusal struct{ code, text string }
 func (r refusal) Error() string { return r.text }
 
 // badError is an error that becomes a tagged BAD.
-type badError struct{ text string }
+type badError struct{ code, text string }
 
 // Error implements error.
 func (e *badError) Error() string { return e.text }
 
 // badf returns an error that becomes a tagged BAD. Nothing that a client sent belongs in its text.
-func badf(format string, a ...any) error { return &badError{fmt.Sprintf(format, a...)} }
+func badf(format string, a ...any) error { return &badError{text: fmt.Sprintf(format, a...)} }
 
 // farewell is an error that ends the session with BYE.
 type farewell struct {
@@ -99,7 +99,7 @@ func replyFor(err error) reply {
 	case errors.As(err, &no):
 		return reply{status: "NO", code: no.code, text: no.text, result: resultRefused}
 	case errors.As(err, &bad):
-		return reply{status: "BAD", code: "", text: bad.text, result: resultBad}
+		return reply{status: "BAD", code: bad.code, text: bad.text, result: resultBad}
 	case errors.As(err, &syntax):
 		return reply{status: "BAD", code: "", text: fmt.Sprintf("Expected %s at octet %d.", syntax.Expected, syntax.At), result: resultBad}
 	case errors.As(err, &limit) && limit.Literal:

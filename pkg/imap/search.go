@@ -79,6 +79,7 @@ func (c *conn) find(ctx context.Context, r *searchRequest, arrange func([]imap.U
 		r.ret = &searchReturn{SearchOptions: imap.SearchOptions{ReturnAll: true}}
 	}
 	c.resolveCriteria(&r.criteria)
+	c.limitSearch(&r.criteria)
 	c.sel.beginSave(r.ret)
 	if r.refusal != nil {
 		return nil, r.refusal

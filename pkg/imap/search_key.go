@@ -95,7 +95,7 @@ func parseKey(d *wire.Decoder, c *store.Criteria, word string, depth int) {
 	case word == "" && d.Peek() == '$':
 		c.UID = append(c.UID, d.UIDSet())
 	case word == "" && d.Err() == nil:
-		c.SeqNum = append(c.SeqNum, d.NumSet(false).(imap.SeqSet))
+		c.SeqNum = append(c.SeqNum, numbers(d))
 	default:
 		d.Fail("a search key before this")
 	}

@@ -66,7 +66,7 @@ func parseResync(d *wire.Decoder) *resync {
 		more = d.TrySP()
 	}
 	if more {
-		r.seqs, _ = d.Expect('(').NumSet(false).(imap.SeqSet)
+		r.seqs = numbers(d.Expect('('))
 		r.uids = d.SP().UIDSet()
 		staticSet(d, r.seqs)
 		staticSet(d, r.uids)
@@ -165,7 +165,7 @@ func (c *conn) writeRecent() {
 	s := c.sel
 	s.told = s.recentCount()
 	c.enc.Atom("* ").Number(s.told).Atom(" RECENT\r\n")
-	if s.box.Unseen > 0 {
+	if s.box.Unseen > 0 && !c.has(imap.CapUIDOnly) {
 		c.untagged("OK", fmt.Sprintf("UNSEEN %d", firstUnseen(s.snap)), "The first that is unseen.")
 	}
 }

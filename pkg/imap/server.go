@@ -14,6 +14,7 @@ import (
 	"postern/pkg/serve"
 	"postern/pkg/store"
 
+	"github.com/emersion/go-imap/v2"
 	"go.uber.org/zap"
 )
 
@@ -152,7 +153,16 @@ func (s *Server) log() *zap.Logger {
 
 // mask is what Disable masks.
 func (s *Server) mask() mask {
-	s.masked.Do(func() { s.disabled = newMask(s.Disable) })
+	s.masked.Do(func() {
+		s.disabled = newMask(s.Disable)
+		for k, on := range map[imap.Cap]bool{
+			imap.CapUIDOnly: s.UIDOnly, capMessageLimit: s.MessageLimit > 0, capSaveLimit: s.SaveLimit > 0,
+		} {
+			if !on {
+				s.disabled.add(k)
+			}
+		}
+	})
 	return s.disabled
 }
 

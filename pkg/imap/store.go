@@ -89,6 +89,7 @@ func (c *conn) storeFlags(ctx context.Context, r storeRequest) error {
 	if err != nil {
 		return err
 	}
+	uids = c.limited(uids)
 	var res store.FlagResult
 	err = c.asking(func() (err error) {
 		res, err = c.sel.account.SetFlags(ctx, c.sel.box.ID, uids, r.change)
@@ -166,13 +167,11 @@ func (c *conn) tellSilent(snap *store.Snapshot, r storeRequest, res store.FlagRe
 // command (RFC 3501 §6.4.8) and for a client that may count by UIDs alone (RFC 7162 §3.2), the mod-sequence once it is
 // wanted (RFC 7162 §3.1).
 func (c *conn) tellEntry(e store.Entry, flags string) {
-	seq, ok := c.sel.view.Seq(e.UID)
-	if !ok {
+	if !c.beginFetch(e.UID) {
 		return
 	}
-	c.enc.Atom("* ").Number(seq).Atom(" FETCH (")
 	sep := ""
-	if c.uids || c.has(imap.CapQResync) {
+	if (c.uids || c.has(imap.CapQResync)) && !c.has(imap.CapUIDOnly) {
 		c.enc.Atom("UID ").Number(uint32(e.UID))
 		sep = " "
 	}

@@ -70,7 +70,7 @@ func (c *conn) announce(ctx context.Context, expunge bool) error {
 			c.vanish(&gone)
 		}
 		switch {
-		case ev.Kind == store.Expunged && c.has(imap.CapQResync):
+		case ev.Kind == store.Expunged && (c.has(imap.CapQResync) || c.has(imap.CapUIDOnly)):
 			gone = append(gone, imap.UIDRange{Start: ev.Entry.UID, Stop: ev.Entry.UID})
 		case ev.Kind == store.Expunged:
 			c.enc.Atom("* ").Number(ev.Seq).Atom(" EXPUNGE\r\n")

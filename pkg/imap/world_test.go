@@ -265,8 +265,9 @@ func directSet(_ *testing.T, w *world, _ *script, words []string) error {
 		"progress-interval": &w.server.ProgressInterval, "search-time": &w.store.searchTime,
 	}
 	numbers := map[string]*int{
-		"compressed": &w.server.MaxCompressed,
-		"sessions":   &w.server.MaxSessionsPerAccountAndAddress, "sessions-all": &w.server.MaxSessionsPerAccount,
+		"compressed":    &w.server.MaxCompressed,
+		"message-limit": &w.server.MessageLimit, "save-limit": &w.server.SaveLimit,
+		"sessions": &w.server.MaxSessionsPerAccountAndAddress, "sessions-all": &w.server.MaxSessionsPerAccount,
 	}
 	var err error
 	switch {
@@ -274,6 +275,8 @@ func directSet(_ *testing.T, w *world, _ *script, words []string) error {
 		*durations[words[0]], err = time.ParseDuration(words[1])
 	case numbers[words[0]] != nil:
 		*numbers[words[0]], err = strconv.Atoi(words[1])
+	case words[0] == "uidonly":
+		w.server.UIDOnly = true
 	case words[0] == "disable":
 		w.server.Disable = strings.Split(words[1], ",")
 	case words[0] == "account-disable":

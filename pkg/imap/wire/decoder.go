@@ -88,7 +88,8 @@ func (d *Decoder) Err() error { return d.err }
 func (d *Decoder) Lost() error {
 	var syntax *SyntaxError
 	var limit *LimitError
-	if errors.As(d.err, &syntax) || errors.As(d.err, &limit) {
+	var refused *RefusedError
+	if errors.As(d.err, &syntax) || errors.As(d.err, &limit) || errors.As(d.err, &refused) {
 		return nil
 	}
 	return d.err
@@ -98,6 +99,23 @@ func (d *Decoder) Lost() error {
 func (d *Decoder) Fail(format string, a ...any) {
 	if d.err == nil {
 		d.err = &SyntaxError{Expected: fmt.Sprintf(format, a...), At: d.at}
+	}
+}
+
+// RefusedError is what Reject was given.
+type RefusedError struct{ Err error }
+
+// Error implements error.
+func (e *RefusedError) Error() string { return e.Err.Error() }
+
+// Unwrap returns what Reject was given.
+func (e *RefusedError) Unwrap() error { return e.Err }
+
+// Reject records why what is understood is not accepted, unless there is an error already. The rest of the command is
+// skipped as after Fail.
+func (d *Decoder) Reject(err error) {
+	if d.err == nil {
+		d.err = &RefusedError{err}
 	}
 }
 
