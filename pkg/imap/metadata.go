@@ -163,7 +163,7 @@ func (c *conn) annotated(ctx context.Context, name string) (target, error) {
 // readMetadata returns what there is of what is asked for, in no order. Private entries are this user's, whoever owns the
 // mailbox.
 func (c *conn) readMetadata(ctx context.Context, at target, r metadataQuery) ([]store.Annotation, error) {
-	q := store.AnnotationQuery{Boxes: []store.MailboxID{at.box.ID}, Entries: r.entries, Depth: r.depth, MaxSize: r.maxSize}
+	q := r.of([]store.MailboxID{at.box.ID})
 	found, err := c.account.Annotations(ctx, q)
 	if err != nil {
 		return nil, err

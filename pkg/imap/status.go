@@ -1,4 +1,4 @@
-// STATUS (RFC 3501 §6.3.10; SIZE, RFC 8438; HIGHESTMODSEQ, RFC 7162 §3.1.7; APPENDLIMIT, RFC 7889).
+// STATUS (RFC 3501 §6.3.10; DELETED, RFC 9051 §6.3.11; SIZE, RFC 8438; HIGHESTMODSEQ, RFC 7162 §3.1.7; APPENDLIMIT, RFC 7889).
 
 package imap
 
@@ -42,18 +42,25 @@ var statusBelongs = map[string]imap.Cap{
 
 func parseStatus(d *wire.Decoder, _ flags) (statusRequest, error) {
 	r := statusRequest{mailbox: d.SP().Mailbox()}
-	d.SP().List(func() {
+	r.items = parseStatusItems(d.SP())
+	return r, d.End()
+}
+
+// parseStatusItems reads what STATUS, LIST and NOTIFY are to tell of mailboxes.
+func parseStatusItems(d *wire.Decoder) []string {
+	var items []string
+	d.List(func() {
 		item := d.Keyword()
-		if statusItems[item] == nil || !d.Knows(statusBelongs[item]) || len(r.items) > len(statusItems) {
+		if statusItems[item] == nil || !d.Knows(statusBelongs[item]) || len(items) > len(statusItems) {
 			d.Fail("a status item before this")
 			return
 		}
-		r.items = append(r.items, item)
+		items = append(items, item)
 	})
-	if len(r.items) == 0 {
+	if len(items) == 0 {
 		d.Fail("a status item")
 	}
-	return r, d.End()
+	return items
 }
 
 func (c *conn) status(ctx context.Context, r statusRequest) error {
@@ -64,8 +71,11 @@ func (c *conn) status(ctx context.Context, r statusRequest) error {
 	if slices.Contains(r.items, "HIGHESTMODSEQ") {
 		c.enable(imap.CapCondStore) // RFC 7162 §3.1
 	}
-	c.enc.Atom("* STATUS ").Mailbox(at.title(at.box.Name)).SP().List(len(r.items), func(i int) {
-		c.writeStatusItem(r.items[i], &at.box)
-	}).CRLF()
+	c.writeStatus(at.title(at.box.Name), r.items, &at.box)
 	return nil
+}
+
+// writeStatus writes STATUS (RFC 3501 §7.2.4).
+func (c *conn) writeStatus(name string, items []string, box *store.Mailbox) {
+	c.enc.Atom("* STATUS ").Mailbox(name).SP().List(len(items), func(i int) { c.writeStatusItem(items[i], box) }).CRLF()
 }

@@ -15,6 +15,8 @@ type listed struct {
 	target
 	name  string // as this user says it
 	level bool   // there is no mailbox of that name: it is only a level above other people's
+
+	missing bool // nor is there anything else: the name is subscribed, or above one that is
 }
 
 // tree returns all names this user may know of, in order: first those of the user's own, then other people's with the levels

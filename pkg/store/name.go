@@ -46,6 +46,9 @@ func CanonicalName(name string) (string, error) {
 	return strings.Join(levels, Delimiter), nil
 }
 
+// NormalText brings a part of a name to the form that names are kept in, NFC, without looking at what it says.
+func NormalText(s string) string { return norm.NFC.String(s) }
+
 // NewName is CanonicalName for a mailbox to be made: "*" and "%", which LIST could not tell from wildcards, are refused
 // too, and so are names of other people's mailboxes.
 func NewName(name string) (string, error) {

@@ -81,6 +81,9 @@ func (d *Decoder) Begin(l Limits) {
 // Knows reports whether words that belong to a capability are part of the grammar.
 func (d *Decoder) Knows(k imap.Cap) bool { return !d.limits.Without[k] }
 
+// At is how many octets of the command have been read.
+func (d *Decoder) At() int { return d.at }
+
 // Err returns the first error: a *SyntaxError, a *LimitError, or what the reader returned.
 func (d *Decoder) Err() error { return d.err }
 
