@@ -218,6 +218,9 @@ func (s *Snapshot) Message(i int) *Message {
 	}
 }
 
+// ID returns the id of the octets of the message at place i.
+func (s *Snapshot) ID(i int) MessageID { return s.col.id[i] }
+
 // Size returns the octets of the message at place i.
 func (s *Snapshot) Size(i int) int64 { return int64(s.col.size[i]) }
 

@@ -25,6 +25,7 @@ var accountTables = []struct {
 	{"messages", 10000},
 	{"journal", 1000},
 	{"mailbox_index", 100},
+	{"sort_keys", 100},
 	{"fts_seg", 1000},
 	{"fts_state", 1000},
 	{"deliveries", 10000},

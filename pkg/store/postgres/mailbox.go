@@ -273,6 +273,7 @@ var sqlForget = []string{
 	`delete from annotations where account_id = $1 and mailbox_id = $2`,
 	`delete from journal where account_id = $1 and mailbox_id = $2`,
 	`delete from mailbox_index where account_id = $1 and mailbox_id = $2`,
+	`delete from sort_keys where account_id = $1 and mailbox_id = $2`,
 	`delete from fts_seg where account_id = $1 and mailbox_id = $2`,
 	`delete from fts_state where account_id = $1 and mailbox_id = $2`,
 	`delete from acl where account_id = $1 and mailbox_id = $2`,

@@ -20,6 +20,8 @@ type Metrics struct {
 	cacheHits    prometheus.Counter
 	cacheMisses  prometheus.Counter
 	cacheBytes   prometheus.Gauge
+	keyBytes     prometheus.Gauge
+	keysMade     prometheus.Counter
 	notifyDelay  prometheus.Histogram
 	bodyErrors   prometheus.Counter
 	sweptBodies  prometheus.Counter
@@ -42,6 +44,10 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 		cacheBytes: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "postern_snapshot_cache_bytes", Help: "Memory taken by snapshots of mailboxes.",
 		}),
+		keyBytes: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "postern_sort_keys_bytes", Help: "Memory taken by the sort keys of mailboxes.",
+		}),
+		keysMade: counter("postern_sort_keys_made_total", "Messages whose sort keys had to be made of their headers."),
 		notifyDelay: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "postern_notify_seconds", Help: "Time from a commit to the notification of other processes.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 4, 8),
@@ -84,7 +90,7 @@ func (m *Metrics) register(r prometheus.Registerer) error {
 		return nil
 	}
 	for _, c := range []prometheus.Collector{
-		m.times, m.statements, m.cacheHits, m.cacheMisses, m.cacheBytes, m.notifyDelay, m.bodyErrors, m.sweptBodies,
+		m.times, m.statements, m.cacheHits, m.cacheMisses, m.cacheBytes, m.keyBytes, m.keysMade, m.notifyDelay, m.bodyErrors, m.sweptBodies,
 		m.connsInUse, m.connsTotal, m.connsAwaited,
 	} {
 		if err := r.Register(c); err != nil {

@@ -211,10 +211,15 @@ with cut as (
 delete from journal
 where account_id = $1 and mailbox_id = $2 and modseq <= (select at from cut) and exists (select from s)`
 
-// A packed index can be written at the moment in which its mailbox is deleted.
-const sqlStrayIndexes = `
+// What is derived from a mailbox can be written at the moment in which the mailbox is deleted.
+var sqlStray = []string{
+	`
 delete from mailbox_index i
-where not exists (select from mailbox_state s where s.account_id = i.account_id and s.mailbox_id = i.mailbox_id)`
+where not exists (select from mailbox_state s where s.account_id = i.account_id and s.mailbox_id = i.mailbox_id)`,
+	`
+delete from sort_keys k
+where not exists (select from mailbox_state s where s.account_id = k.account_id and s.mailbox_id = k.mailbox_id)`,
+}
 
 // journals shortens the journals that are longer and older than anyone needs, and removes indexes of no mailbox.
 func (sw *sweeper) journals(ctx context.Context) error {
@@ -244,8 +249,10 @@ func (sw *sweeper) journals(ctx context.Context) error {
 			return failed("prune journal", err)
 		}
 	}
-	if _, err := sw.conn.Exec(ctx, sqlStrayIndexes); err != nil {
-		return failed("remove stray indexes", err)
+	for _, sql := range sqlStray {
+		if _, err := sw.conn.Exec(ctx, sql); err != nil {
+			return failed("remove stray rows", err)
+		}
 	}
 	sw.s.pruned.Store(sw.now.UnixMilli())
 	return nil

@@ -13,34 +13,38 @@ import (
 
 // reading is what the reading half of a Store keeps.
 type reading struct {
-	hub     store.Hub
-	metrics *Metrics
-	cache   *cache
-	there   *lru[store.AccountID, seenAccount] // accounts known to exist, until when
-	packs   chan packJob
-	windows *windowCache
-	arenas  sync.Pool // of *arena
-	recent  *recents
-	live    *live
-	notify  *notifier
-	leases  *leases
-	outage  *outage
-	pruned  atomic.Int64 // when journals were last looked through, ms since the epoch
+	hub      store.Hub
+	metrics  *Metrics
+	cache    *cache
+	sortKeys *keyCache
+	there    *lru[store.AccountID, seenAccount] // accounts known to exist, until when
+	packs    chan packJob
+	keyJobs  chan keyJob
+	windows  *windowCache
+	arenas   sync.Pool // of *arena
+	recent   *recents
+	live     *live
+	notify   *notifier
+	leases   *leases
+	outage   *outage
+	pruned   atomic.Int64 // when journals were last looked through, ms since the epoch
 }
 
 // newReading makes what Open needs before the first statement runs.
 func newReading(o Options, m *Metrics) reading {
 	return reading{
-		metrics: m,
-		cache:   newCache(o.CacheBytes, m),
-		there:   newLRU[store.AccountID, seenAccount](keysCached),
-		packs:   make(chan packJob, packQueue),
-		windows: newWindowCache(),
-		recent:  newRecents(),
-		live:    newLive(),
-		notify:  newNotifier(),
-		leases:  newLeases(),
-		outage:  &outage{log: o.Log},
+		metrics:  m,
+		cache:    newCache(o.CacheBytes, m),
+		sortKeys: newKeyCache(o.CacheBytes/keysShare, m),
+		there:    newLRU[store.AccountID, seenAccount](keysCached),
+		packs:    make(chan packJob, packQueue),
+		keyJobs:  make(chan keyJob, keysQueue),
+		windows:  newWindowCache(),
+		recent:   newRecents(),
+		live:     newLive(),
+		notify:   newNotifier(),
+		leases:   newLeases(),
+		outage:   &outage{log: o.Log},
 	}
 }
 
@@ -49,7 +53,7 @@ func (s *Store) startReaders(background context.Context) error {
 	s.cache.advance, s.cache.save, s.cache.life = s.advance, s.saveEvicted, background
 	s.windows.life = background
 	for _, work := range []func(context.Context){
-		s.listen, s.sendNotes, s.poll, s.keepPacked, s.keepRecent, s.keepLeases, s.keepSwept,
+		s.listen, s.sendNotes, s.poll, s.keepPacked, s.keepKeys, s.keepRecent, s.keepLeases, s.keepSwept,
 	} {
 		s.background(background, work)
 	}
