@@ -27,7 +27,7 @@ func parseCopy(d *wire.Decoder, fl flags) (copyRequest, error) {
 }
 
 func (c *conn) copy(ctx context.Context, r copyRequest) error {
-	data, err := c.transfer(ctx, r, c.sel.account.Copy)
+	data, err := c.transfer(ctx, r, false)
 	if err != nil {
 		return fmt.Errorf("copy: %w", err)
 	}
@@ -41,7 +41,7 @@ func (c *conn) move(ctx context.Context, r copyRequest) error {
 	if err := c.writable(store.RightDeleteMsgs | store.RightExpunge); err != nil { // RFC 6851 §4.1
 		return err
 	}
-	data, err := c.transfer(ctx, r, c.sel.account.Move)
+	data, err := c.transfer(ctx, r, true)
 	if err != nil {
 		return fmt.Errorf("move: %w", err)
 	}
@@ -56,17 +56,13 @@ func (c *conn) move(ctx context.Context, r copyRequest) error {
 	return nil
 }
 
-type transferFunc func(ctx context.Context, from, to store.MailboxID, uids imap.UIDSet) (imap.CopyData, error)
-
 // transfer copies or moves. Both do all or nothing, so a number that stands for an expunged message refuses the command
-// (RFC 2180 §4.4.1); a UID that is not there is passed over (RFC 3501 §6.4.8).
-func (c *conn) transfer(ctx context.Context, r copyRequest, f transferFunc) (imap.CopyData, error) {
+// (RFC 2180 §4.4.1); a UID that is not there is passed over (RFC 3501 §6.4.8). Flags that the user may not set at the
+// destination do not come along (RFC 4314 §4).
+func (c *conn) transfer(ctx context.Context, r copyRequest, move bool) (imap.CopyData, error) {
 	dest, err := c.mailbox(ctx, r.dest, store.RightInsert)
 	if err != nil {
 		return imap.CopyData{}, tryCreate(err)
-	}
-	if dest.account.ID() != c.sel.account.ID() {
-		return imap.CopyData{}, refusal{code: "CANNOT", text: "Messages cannot change their owner."}
 	}
 	uids, err := c.sel.resolve(r.set)
 	if err != nil {
@@ -80,7 +76,10 @@ func (c *conn) transfer(ctx context.Context, r copyRequest, f transferFunc) (ima
 	}
 	var data imap.CopyData
 	err = c.asking(func() (err error) {
-		data, err = f(ctx, c.sel.box.ID, dest.box.ID, uids)
+		data, err = c.sel.account.Transfer(ctx, store.Transfer{
+			From: c.sel.box.ID, To: store.Place{Account: dest.account.ID(), Mailbox: dest.box.ID}, UIDs: uids,
+			Move: move, Denied: dest.denied(), By: c.actor(),
+		})
 		return err
 	})
 	if errors.Is(err, store.ErrNotFound) { // one of the two has been deleted

@@ -47,6 +47,20 @@ type Sharing interface {
 	SharedMailboxes(ctx context.Context) ([]Shared, error)
 	// SharedRights returns this account's rights to a mailbox of another. ErrNotFound when there is no such mailbox.
 	SharedRights(ctx context.Context, at Place) (Rights, error)
+
+	// Transfer is Copy or Move to a mailbox that may be another account's, whose quota then counts, and where some flags
+	// may not be set. It is one transaction too; on return the Watches on both accounts have been woken.
+	Transfer(ctx context.Context, t Transfer) (imap.CopyData, error)
+}
+
+// Transfer says which messages go where, and how.
+type Transfer struct {
+	From   MailboxID
+	To     Place
+	UIDs   imap.UIDSet
+	Move   bool
+	Denied Rights // flags these rights are about are not taken along
+	By     Actor  // of a Move
 }
 
 // Place is a mailbox of any account.

@@ -59,6 +59,9 @@ func (f FlagSet) minus(g FlagSet) FlagSet {
 	return FlagSet{System: f.System &^ g.System, Keywords: f.Keywords &^ g.Keywords}
 }
 
+// Without returns f without the flags that denied rights are about.
+func (f FlagSet) Without(denied Rights) FlagSet { return f.minus(denied.Flags()) }
+
 func (f FlagSet) and(g FlagSet) FlagSet {
 	return FlagSet{System: f.System & g.System, Keywords: f.Keywords & g.Keywords}
 }

@@ -11,61 +11,85 @@ import (
 
 // Copy implements store.Account.
 func (a *account) Copy(ctx context.Context, from, to store.MailboxID, uids imap.UIDSet) (imap.CopyData, error) {
-	return a.transfer(ctx, "copy", from, to, uids)
+	return a.Transfer(ctx, store.Transfer{From: from, To: store.Place{Account: a.id, Mailbox: to}, UIDs: uids})
 }
 
 // Move implements store.Account.
 func (a *account) Move(ctx context.Context, from, to store.MailboxID, uids imap.UIDSet) (imap.CopyData, error) {
-	return a.transfer(ctx, "move", from, to, uids)
+	return a.Transfer(ctx, store.Transfer{From: from, To: store.Place{Account: a.id, Mailbox: to}, UIDs: uids, Move: true})
 }
 
-func (a *account) transfer(
-	ctx context.Context, op string, from, to store.MailboxID, uids imap.UIDSet,
-) (imap.CopyData, error) {
+// Transfer implements store.Sharing.
+func (a *account) Transfer(ctx context.Context, t store.Transfer) (imap.CopyData, error) {
 	var data imap.CopyData
-	err := a.write(ctx, op, func() ([]store.MailboxID, error) {
-		src, err := a.box(from)
+	err := a.write(ctx, "transfer", func() ([]store.MailboxID, error) {
+		owner := a.store.accounts[t.To.Account]
+		if owner == nil {
+			return nil, store.ErrNotFound
+		}
+		src, err := a.box(t.From)
 		if err != nil {
 			return nil, err
 		}
-		dst, err := a.box(to)
+		dst, err := owner.box(t.To.Mailbox)
 		if err != nil {
 			return nil, err
 		}
 		data.UIDValidity = dst.validity
-		rows := src.pick(uids)
+		rows := src.pick(t.UIDs)
 		if len(rows) == 0 {
 			return nil, nil
 		}
-		adopted, keywords, err := dst.adopt(src, rows)
+		adopted, keywords, err := dst.adopt(src, rows, t.Denied)
 		if err != nil {
 			return nil, err
 		}
-		if op == "copy" {
-			if err := a.room(size(rows)); err != nil {
+		if owner != a || !t.Move {
+			if err := owner.room(size(rows)); err != nil {
 				return nil, err
 			}
+		}
+		if owner != a {
+			a.hand(adopted, owner)
 		}
 		dst.keywords = append(dst.keywords, keywords...)
 		first := dst.uidNext
 		dst.insert(adopted, a.store.now())
 		data.SourceUIDs = store.UIDSetOf(uidsOf(rows))
 		data.DestUIDs = imap.UIDSet{{Start: first, Stop: dst.uidNext - 1}}
-		if op == "move" {
-			src.take(rows, src == dst)
-			return []store.MailboxID{from, to}, nil
+		a.store.hub.Wake(owner.id, dst.id)
+		if !t.Move {
+			return nil, nil
 		}
-		return []store.MailboxID{to}, nil
+		src.take(rows, src == dst)
+		return []store.MailboxID{src.id}, nil
 	})
 	return data, err
 }
 
+// hand gives another account octets of its own of messages, copies of one still sharing them.
+func (a *account) hand(rows []store.Row, to *account) {
+	ids := make(map[store.MessageID]store.MessageID)
+	for i := range rows {
+		r := &rows[i]
+		id, ok := ids[r.ID]
+		if !ok {
+			id = store.MessageID(a.store.nextID())
+			ids[r.ID], to.octets[id] = id, a.octets[r.ID]
+		}
+		if r.Thread == int64(r.ID) {
+			r.Thread = int64(id)
+		}
+		r.ID = id
+	}
+}
+
 // adopt translates the flags of rows of another mailbox, and says which keywords that takes.
-func (b *mailbox) adopt(src *mailbox, rows []store.Row) ([]store.Row, []imap.Flag, error) {
+func (b *mailbox) adopt(src *mailbox, rows []store.Row, denied store.Rights) ([]store.Row, []imap.Flag, error) {
 	known := slices.Clone(b.keywords)
 	adopted := slices.Clone(rows)
 	for i := range adopted {
-		bits, added, err := store.FlagBits(adopted[i].Flags.Names(src.keywords), known)
+		bits, added, err := store.FlagBits(adopted[i].Flags.Without(denied).Names(src.keywords), known)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -187,7 +187,7 @@ func (a *account) renameInbox(inbox *mailbox, to string) ([]store.MailboxID, err
 	if len(inbox.rows) == 0 {
 		return tree, nil
 	}
-	rows, keywords, err := b.adopt(inbox, inbox.rows)
+	rows, keywords, err := b.adopt(inbox, inbox.rows, 0)
 	if err != nil {
 		return nil, err
 	}

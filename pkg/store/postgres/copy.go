@@ -14,12 +14,12 @@ import (
 
 // Copy implements store.Account.
 func (a *account) Copy(ctx context.Context, from, to store.MailboxID, uids imap.UIDSet) (imap.CopyData, error) {
-	return a.transfer(ctx, transfer{op: "copy", sql: copyMessages, from: from, to: to, uids: uids, grows: true})
+	return a.transfer(ctx, within(store.Transfer{From: from, To: store.Place{Mailbox: to}, UIDs: uids}))
 }
 
 // Move implements store.Account.
 func (a *account) Move(ctx context.Context, from, to store.MailboxID, uids imap.UIDSet) (imap.CopyData, error) {
-	return a.transfer(ctx, transfer{op: "move", sql: moveMessages, from: from, to: to, uids: uids})
+	return a.transfer(ctx, within(store.Transfer{From: from, To: store.Place{Mailbox: to}, UIDs: uids, Move: true}))
 }
 
 // transfer is what Copy and Move have to do.
@@ -29,6 +29,7 @@ type transfer struct {
 	from, to store.MailboxID
 	uids     imap.UIDSet
 	grows    bool // the account's use grows: its quota counts
+	denied   store.Rights
 }
 
 func (a *account) transfer(ctx context.Context, t transfer) (data imap.CopyData, err error) {
@@ -63,12 +64,16 @@ func (a *account) transferIn(ctx context.Context, tx pgx.Tx, at []*lockedBox, t 
 			return data, err
 		}
 	}
+	if t.denied.Has(store.RightWrite) {
+		used = 0
+	}
 	places, err := a.translate(ctx, tx, src.id, dst.id, uint64(used))
 	if err != nil {
 		return data, err
 	}
 	sql, from, to = t.sql.on(t.uids)
-	rows, err := tx.Query(ctx, sql, a.id, src.id, from, to, dst.id, dst.uidNext, dst.next(), time.Now().UnixMilli(), places, src.next())
+	rows, err := tx.Query(ctx, sql, a.id, src.id, from, to, dst.id, dst.uidNext, dst.next(), time.Now().UnixMilli(), places, src.next(),
+		flagMask(t.denied))
 	if err != nil {
 		return data, err
 	}
@@ -93,6 +98,11 @@ func (a *account) translate(ctx context.Context, tx pgx.Tx, from, to store.Mailb
 	if err != nil {
 		return nil, err
 	}
+	return a.adopt(ctx, tx, to, names, used)
+}
+
+// adopt is translate for the keywords of any mailbox, whose names are given.
+func (a *account) adopt(ctx context.Context, tx pgx.Tx, to store.MailboxID, names []imap.Flag, used uint64) ([]int32, error) {
 	var wanted []imap.Flag
 	for i, name := range names {
 		if used&(1<<i) != 0 {
@@ -100,7 +110,7 @@ func (a *account) translate(ctx context.Context, tx pgx.Tx, from, to store.Mailb
 		}
 	}
 	if bits.OnesCount64(used) != len(wanted) {
-		return nil, fmt.Errorf("mailbox %d has keyword bits without a name: %w", from, errDamaged)
+		return nil, fmt.Errorf("messages for mailbox %d have keyword bits without a name: %w", to, errDamaged)
 	}
 	known, err := a.keywords(ctx, tx, to)
 	if err != nil {
@@ -120,10 +130,11 @@ func (a *account) translate(ctx context.Context, tx pgx.Tx, from, to store.Mailb
 	return places, nil
 }
 
-// The destination's row gets the messages in the order of their UIDs. Their keywords are translated by $9. $10 is Move's.
+// The destination's row gets the messages in the order of their UIDs. Their keywords are translated by $9. $10 is
+// Move's. $11 is which flags may come along.
 const sqlCopy = `
 with src as materialized (
-  select uid, blob_id, thread_id, idate, kw, size, hsize, flags
+  select uid, blob_id, thread_id, idate, kw, size, hsize, flags & $11::int as flags
   from messages
   where {uids}
 ), refs as (
@@ -166,7 +177,9 @@ with src as (
   returning uid, blob_id, thread_id, idate, kw, size, hsize, flags
 ), t as (
   select count(*)::int as n, (count(*) filter (where flags & 1 = 0))::int as unseen,
-    (count(*) filter (where flags & 8 <> 0))::int as deleted, sum(size) as octets
+    (count(*) filter (where flags & 8 <> 0))::int as deleted, sum(size) as octets,
+    (count(*) filter (where flags & $11::int & 1 = 0))::int as unseen_then,
+    (count(*) filter (where flags & $11::int & 8 <> 0))::int as deleted_then
   from src
 ), j as (
   insert into journal (account_id, mailbox_id, modseq, kind, uids)
@@ -182,8 +195,8 @@ with src as (
   update mailbox_state
   set uidnext = uidnext + t.n, modseq = $7,
       n_msgs = n_msgs + case when $2 = $5 then 0 else t.n end,
-      n_unseen = n_unseen + case when $2 = $5 then 0 else t.unseen end,
-      n_deleted = n_deleted + case when $2 = $5 then 0 else t.deleted end,
+      n_unseen = n_unseen + t.unseen_then - case when $2 = $5 then t.unseen else 0 end,
+      n_deleted = n_deleted + t.deleted_then - case when $2 = $5 then t.deleted else 0 end,
       bytes = bytes + case when $2 = $5 then 0 else t.octets end
   from t
   where account_id = $1 and mailbox_id = $5 and t.n > 0
@@ -195,7 +208,7 @@ with src as (
       from unnest($9::int[]) with ordinality k(place, nth)
       where kw & (1::bigint << (k.nth - 1)::int) <> 0
     ) end,
-    size, hsize, flags
+    size, hsize, flags & $11::int
   from src
 )
 select uid

@@ -73,6 +73,7 @@ var groups = []group{
 	{"route", routeTests},
 	{"search", searchTests},
 	{"thread", threadTests},
+	{"transfer", transferTests},
 	{"watch", watchTests},
 }
 
