@@ -45,6 +45,7 @@ var appendForms = map[string]struct {
 	open appendForm
 }{
 	"CATENATE": {imap.CapCatenate, catenate},
+	"UTF8":     {imap.CapUTF8Accept, appendUTF8},
 }
 
 // parseAppend reads as far as the first message's octets: a command that needs its decoder while it runs, because it

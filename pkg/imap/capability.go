@@ -48,6 +48,7 @@ var offers = []Capability{
 	{"THREAD=REFS", "draft-ietf-morg-inthread", loggedIn},
 	{"I18NLEVEL=1", "RFC 5255", loggedIn},
 	{imap.CapStatusSize, "RFC 8438", loggedIn},
+	{imap.CapUTF8Accept, "RFC 6855", loggedIn},
 	{imap.CapBinary, "RFC 3516", loggedIn},
 	{imap.CapCondStore, "RFC 7162", loggedIn},
 	{imap.CapQResync, "RFC 7162", loggedIn},

@@ -7,6 +7,8 @@ import (
 	"io"
 
 	"postern/pkg/store"
+
+	"github.com/emersion/go-imap/v2"
 )
 
 // maxCatenate is how many parts a message is put together from.
@@ -68,6 +70,10 @@ func (z *catenation) next() error {
 		return z.text()
 	case "URL":
 		return z.url()
+	case "UTF8":
+		if d.Knows(imap.CapUTF8Accept) {
+			return z.utf8()
+		}
 	}
 	d.Fail("TEXT or URL before this")
 	return d.Err()
@@ -83,6 +89,21 @@ func (z *catenation) text() error {
 	}
 	z.left -= l.Size
 	z.part, z.eight = l, z.eight || l.Binary
+	return nil
+}
+
+// utf8 is text too (RFC 6855 §4).
+func (z *catenation) utf8() error {
+	u := &utf8Literal{ctx: z.ctx, in: z.in}
+	z.in.d.SP().Expect('(')
+	if err := u.open(); err != nil {
+		return err
+	}
+	if u.l.Size > z.left {
+		return store.ErrTooBig
+	}
+	z.left -= u.l.Size
+	z.part = u
 	return nil
 }
 

@@ -87,7 +87,10 @@ func (in *incoming) take(ctx context.Context, m appendMessage) error {
 	if spooled.Size() == 0 {
 		return errEmpty
 	}
-	return nil
+	if err := in.c.checkSave(len(in.drafts)); err != nil {
+		return err
+	}
+	return in.c.checkHeader(spooled)
 }
 
 // errEmpty: a message is never empty; a client that sends none gives the whole command up (RFC 3502 §3).
