@@ -78,7 +78,7 @@ func (p *Part) searchBody(body io.ReaderAt, m *matcher, in Scope) error {
 	}
 	for _, c := range p.Children {
 		if in == InText {
-			if err := m.mimeHeader(body, c); err != nil {
+			if err := m.mimeHeaderIn(PlaceHeader, body, c); err != nil {
 				return err
 			}
 		}
@@ -124,6 +124,9 @@ type matcher struct {
 	pending  []byte
 	window   []byte
 	fold     folder
+
+	tap   TextReader // if set, gets the texts, and nothing is looked for
+	place Place      // of the text, for tap
 }
 
 func newMatcher(folded []string) *matcher {
@@ -138,7 +141,7 @@ func newMatcher(folded []string) *matcher {
 }
 
 // done tells whether all patterns have been found.
-func (m *matcher) done() bool { return len(m.patterns) == 0 }
+func (m *matcher) done() bool { return len(m.patterns) == 0 && m.tap == nil }
 
 // add takes a piece of the text, in UTF-8.
 func (m *matcher) add(text []byte) {
@@ -162,10 +165,18 @@ func (m *matcher) add(text []byte) {
 func (m *matcher) end() {
 	m.match(m.pending)
 	m.pending, m.window, m.fold.space = m.pending[:0], m.window[:0], false
+	if m.tap != nil {
+		m.tap.End()
+	}
 }
 
 func (m *matcher) match(text []byte) {
 	m.window = m.fold.append(m.window, text)
+	if m.tap != nil {
+		m.tap.Text(m.place, m.window)
+		m.window = m.window[:0]
+		return
+	}
 	m.patterns = slices.DeleteFunc(m.patterns, func(p []byte) bool { return bytes.Contains(m.window, p) })
 	if n := len(m.window) - m.overlap; n > 0 {
 		m.window = m.window[:copy(m.window, m.window[n:])]
