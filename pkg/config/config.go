@@ -86,6 +86,8 @@ type Store struct {
 	Compression string // "s2", "zstd", "none"
 	Cache       int64  // octets
 	Undelete    time.Duration
+	IndexFrom   int // messages; 0: no mailbox
+	IndexLoad   int // percent of a processor
 }
 
 // Auth is about logging in.

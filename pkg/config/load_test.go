@@ -67,7 +67,7 @@ func TestDefaults(t *testing.T) {
 		HTTP:   HTTP{Listen: []string{"127.0.0.1:8025"}},
 		TLS:    TLS{Mode: "self-signed"},
 		Crypt:  Crypt{MasterKeyFile: "/var/lib/postern/master.key"},
-		Store:  Store{Compression: "s2", Cache: 256 << 20, Undelete: 14 * 24 * time.Hour},
+		Store:  Store{Compression: "s2", Cache: 256 << 20, Undelete: 14 * 24 * time.Hour, IndexFrom: 2000, IndexLoad: 50},
 		Limits: Limits{Message: 100 << 20, Connections: 20000, ConnectionsPerAddress: 2000, SessionsPerAccount: 50},
 		Log:    Log{Level: "info", Format: "json"},
 		origin: map[string]string{},

@@ -184,6 +184,16 @@ var settings = []setting{
 		field: func(c *Config) any { return &c.Store.Undelete },
 	},
 	{
+		key: "store.index_from", preset: "2000",
+		doc:   "How many messages a mailbox must have to be indexed for search; 0 for none. Smaller ones are read as fast.",
+		field: func(c *Config) any { return &c.Store.IndexFrom },
+	},
+	{
+		key: "store.index_load", preset: "50",
+		doc:   "How much of one processor indexing may take, in percent.",
+		field: func(c *Config) any { return &c.Store.IndexLoad },
+	},
+	{
 		key:   "auth.trusted",
 		doc:   "Addresses and networks behind which many users are (webmail, proxies): wrong passwords from there are not counted\nagainst the address.",
 		field: func(c *Config) any { return &c.Auth.Trusted },

@@ -194,6 +194,8 @@ func (l *loader) checkNumbers(c *Config) {
 		{"limits.sessions_per_account", int64(c.Limits.SessionsPerAccount), 1, 1 << 20},
 		{"imap.save_limit", int64(c.IMAP.SaveLimit), 0, 1 << 30},
 		{"store.cache", c.Store.Cache, 1 << 20, 1 << 40},
+		{"store.index_from", int64(c.Store.IndexFrom), 0, 1 << 30},
+		{"store.index_load", int64(c.Store.IndexLoad), 1, 100},
 	} {
 		l.check(c, n.key, n.value >= n.low && n.value <= n.up, fmt.Sprintf("%d is not between %d and %d", n.value, n.low, n.up))
 	}

@@ -71,7 +71,8 @@ func open(ctx context.Context, o Options, start starter) (*Backend, error) {
 	}
 	b.Store, err = postgres.Open(ctx, postgres.Options{
 		URL: url, MasterKey: key, Compression: o.Config.Store.Compression, CacheBytes: o.Config.Store.Cache,
-		Undelete: undelete(o.Config.Store.Undelete), MaxConns: int32(o.Config.Database.MaxConns),
+		Undelete: positive(o.Config.Store.Undelete), MaxConns: int32(o.Config.Database.MaxConns),
+		IndexFrom: positive(o.Config.Store.IndexFrom), IndexLoad: o.Config.Store.IndexLoad,
 		RecipientDelimiter: o.Config.LMTP.RecipientDelimiter, Log: o.Log.Named("store"), Registerer: metrics,
 	})
 	if err != nil {
@@ -131,8 +132,8 @@ func (b *Backend) database(ctx context.Context, o Options, start starter) (strin
 	return b.private.DSN(), nil
 }
 
-// undelete turns the setting, in which 0 means off, into the store's option, in which 0 means the default.
-func undelete(setting time.Duration) time.Duration {
+// positive turns a setting in which 0 means off into an option of the store in which 0 means the default.
+func positive[T int | time.Duration](setting T) T {
 	if setting == 0 {
 		return -1
 	}

@@ -205,19 +205,23 @@ func (m *matcher) header(body io.ReaderAt, p *Part) error {
 	defer m.end()
 	scan := newFieldScanner(section(body, p.Header, p.Body))
 	value := fieldText{m: m, charset: p.firstCharset()}
-	first := true
-	scan.piece = func(b []byte) {
-		if first && len(scan.name) > 0 {
+	named := false
+	name := func() {
+		if !named && len(scan.name) > 0 {
 			m.add(bytes.ToValidUTF8(scan.name, nil))
 			m.add([]byte(":"))
 		}
-		first = false
+		named = true
+	}
+	scan.piece = func(b []byte) {
+		name()
 		value.add(b)
 	}
 	for !m.done() && scan.next() {
+		name() // it may have no value at all
 		value.flush()
 		m.add(lf)
-		first = true
+		named = false
 	}
 	return scan.err
 }

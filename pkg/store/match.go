@@ -159,7 +159,7 @@ func fold(patterns []string) []string {
 // message itself to tell.
 func (m *Matcher) MatchRow(s *Snapshot, i int) (match, known bool) {
 	r := s.Row(i)
-	v := m.judge(&r)
+	v := m.judge(&r, nil)
 	return v == yes, v != unknown
 }
 
@@ -186,20 +186,17 @@ const (
 	yes
 )
 
-// judge decides by columns alone.
-func (m *Matcher) judge(r *Row) verdict {
+// judge decides by columns, and what an index knows if there is one.
+func (m *Matcher) judge(r *Row, hint Hint) verdict {
 	if !m.columns(r) {
 		return no
 	}
-	v := yes
-	if m.needsOctets() {
-		v = unknown
-	}
+	v := m.hinted(hint)
 	for _, n := range m.not {
-		v = min(v, yes-n.judge(r))
+		v = min(v, yes-n.judge(r, hint))
 	}
 	for _, or := range m.or {
-		v = min(v, max(or[0].judge(r), or[1].judge(r)))
+		v = min(v, max(or[0].judge(r, hint), or[1].judge(r, hint)))
 	}
 	return v
 }
@@ -228,7 +225,7 @@ func (m *Matcher) needsOctets() bool {
 
 // match decides by whatever it takes.
 func (m *Matcher) match(ctx context.Context, r *Row, msg *Message) (bool, error) {
-	if v := m.judge(r); v != unknown {
+	if v := m.judge(r, nil); v != unknown {
 		return v == yes, nil
 	}
 	for _, n := range m.not {

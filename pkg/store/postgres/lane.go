@@ -163,6 +163,7 @@ func finish(batch []*delivery, err error) {
 	for _, d := range batch {
 		if err == nil && len(d.live()) > 0 {
 			d.a.s.published(d.a.id, d.box)
+			d.a.s.grams.delivered(boxKey{d.a.id, d.box}, len(d.live()))
 		}
 		d.done <- err
 	}

@@ -274,7 +274,7 @@ var sqlForget = []string{
 	`delete from journal where account_id = $1 and mailbox_id = $2`,
 	`delete from mailbox_index where account_id = $1 and mailbox_id = $2`,
 	`delete from sort_keys where account_id = $1 and mailbox_id = $2`,
-	`delete from fts_seg where account_id = $1 and mailbox_id = $2`,
+	`update fts_seg set state = 2 where account_id = $1 and mailbox_id = $2`,
 	`delete from fts_state where account_id = $1 and mailbox_id = $2`,
 	`delete from acl where account_id = $1 and mailbox_id = $2`,
 	`delete from mailbox_state where account_id = $1 and mailbox_id = $2`,

@@ -25,6 +25,10 @@ type Metrics struct {
 	notifyDelay  prometheus.Histogram
 	bodyErrors   prometheus.Counter
 	sweptBodies  prometheus.Counter
+	indexed      prometheus.Counter
+	unindexed    prometheus.Counter
+	indexMerged  prometheus.Counter
+	indexLag     prometheus.Gauge
 	connsInUse   prometheus.GaugeFunc
 	connsTotal   prometheus.GaugeFunc
 	connsAwaited prometheus.CounterFunc
@@ -54,6 +58,12 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 		}),
 		bodyErrors:  counter("postern_body_errors_total", "Bodies of messages found missing or damaged."),
 		sweptBodies: counter("postern_swept_bodies_total", "Bodies of messages deleted for good."),
+		indexed:     counter("postern_index_messages_total", "Messages put into the index for substring search."),
+		unindexed:   counter("postern_index_skipped_total", "Messages left out of the index, which searches read."),
+		indexMerged: counter("postern_index_merged_total", "Segments of the index merged into greater ones."),
+		indexLag: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "postern_index_lag", Help: "Messages of large mailboxes that are not indexed yet.",
+		}),
 	}
 	m.gauges()
 	return m, m.register(r)
@@ -91,7 +101,7 @@ func (m *Metrics) register(r prometheus.Registerer) error {
 	}
 	for _, c := range []prometheus.Collector{
 		m.times, m.statements, m.cacheHits, m.cacheMisses, m.cacheBytes, m.keyBytes, m.keysMade, m.notifyDelay, m.bodyErrors, m.sweptBodies,
-		m.connsInUse, m.connsTotal, m.connsAwaited,
+		m.connsInUse, m.connsTotal, m.connsAwaited, m.indexed, m.unindexed, m.indexMerged, m.indexLag,
 	} {
 		if err := r.Register(c); err != nil {
 			return fmt.Errorf("register metrics: %w", err)

@@ -15,7 +15,7 @@ import (
 
 // wholeTables are the statements that may read a whole table: once in hours, or for an administrator, or a small one.
 var wholeTables = []string{
-	"sqlAccounts", "sqlAliases", "sqlForeignKey", "sqlSomeKey", "sqlStray0", "sqlStray1", "sqlOldJournals", "sqlSchemaVersion",
+	"sqlAccounts", "sqlAliases", "sqlForeignKey", "sqlSomeKey", "sqlStray0", "sqlStray1", "sqlStray2", "sqlStray3", "sqlOldJournals", "sqlSchemaVersion",
 	"sqlOldDeliveries", "sqlOldExpunged",
 }
 

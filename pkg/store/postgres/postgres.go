@@ -29,10 +29,14 @@ type Options struct {
 	MaxConns           int32         // connections at most, a few for deliveries not counted; 0 means 32
 	RecipientDelimiter string        // between user and detail in an address; empty means "+"
 	Poll               time.Duration // how often watched mailboxes are looked at should a notification be lost; 0 means 5 s
+	IndexFrom          int           // messages from which on a mailbox is indexed for search; 0 means DefaultIndexFrom, negative none
+	IndexLoad          int           // of a processor, in percent, for indexing; 0 means DefaultIndexLoad
 	Node               int           // 1 to 1023, unique among processes; 0 takes a free one
 
 	Log        *zap.Logger           // nil means none
 	Registerer prometheus.Registerer // for metrics; nil means none
+
+	sizes gramSizes // tests set them
 }
 
 func (o Options) withDefaults() Options {
@@ -42,6 +46,9 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.MaxConns, 32)
 	setDefault(&o.RecipientDelimiter, "+")
 	setDefault(&o.Poll, 5*time.Second)
+	setDefault(&o.IndexFrom, DefaultIndexFrom)
+	setDefault(&o.IndexLoad, DefaultIndexLoad)
+	setDefault(&o.sizes, gramSizes{docs: segmentDocs, merge: mergeCount, read: readAtOnce})
 	if o.Log == nil {
 		o.Log = zap.NewNop()
 	}

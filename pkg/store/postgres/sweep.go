@@ -219,6 +219,14 @@ where not exists (select from mailbox_state s where s.account_id = i.account_id 
 	`
 delete from sort_keys k
 where not exists (select from mailbox_state s where s.account_id = k.account_id and s.mailbox_id = k.mailbox_id)`,
+	`
+update fts_seg f
+set state = 2
+where state < 2
+  and not exists (select from mailbox_state s where s.account_id = f.account_id and s.mailbox_id = f.mailbox_id)`,
+	`
+delete from fts_state f
+where not exists (select from mailbox_state s where s.account_id = f.account_id and s.mailbox_id = f.mailbox_id)`,
 }
 
 // journals shortens the journals that are longer and older than anyone needs, and removes indexes of no mailbox.

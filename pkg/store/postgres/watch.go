@@ -27,6 +27,7 @@ type reading struct {
 	notify   *notifier
 	leases   *leases
 	outage   *outage
+	grams    *gramWork
 	pruned   atomic.Int64 // when journals were last looked through, ms since the epoch
 }
 
@@ -45,6 +46,7 @@ func newReading(o Options, m *Metrics) reading {
 		notify:   newNotifier(),
 		leases:   newLeases(),
 		outage:   &outage{log: o.Log},
+		grams:    newGramWork(),
 	}
 }
 
@@ -54,6 +56,7 @@ func (s *Store) startReaders(background context.Context) error {
 	s.windows.life = background
 	for _, work := range []func(context.Context){
 		s.listen, s.sendNotes, s.poll, s.keepPacked, s.keepKeys, s.keepRecent, s.keepLeases, s.keepSwept,
+		s.keepIndexed,
 	} {
 		s.background(background, work)
 	}
