@@ -97,6 +97,7 @@ func (c *conn) append(ctx context.Context, r appendRequest) error {
 	if err != nil {
 		return tryCreate(err)
 	}
+	c.brought(to, store.UIDSetOf(uids))
 	c.answer("", "Appended.")
 	if c.offers(imap.CapUIDPlus) {
 		c.done.code = appendUID(to.box, uids...)

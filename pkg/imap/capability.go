@@ -57,6 +57,7 @@ var offers = []Capability{
 	{imap.CapPreview, "RFC 8970", loggedIn},
 	{imap.CapACL, "RFC 4314", loggedIn},
 	{"RIGHTS=kxte", "RFC 4314", loggedIn},
+	{imap.CapNotify, "RFC 5465", loggedIn},
 	{imap.CapAppendLimit, "RFC 7889", loggedIn},
 	{imap.CapListExtended, "RFC 5258", loggedIn},
 	{imap.CapListStatus, "RFC 5819", loggedIn},

@@ -76,6 +76,7 @@ var commands = table(
 	define("APPEND", loggedIn, mayExpunge|streams, parseAppend, (*conn).append),
 	define("GETMETADATA", loggedIn, mayExpunge, parseGetMetadata, (*conn).getMetadata).of(imap.CapMetadata),
 	define("SETMETADATA", loggedIn, mayExpunge, parseSetMetadata, (*conn).setMetadata).of(imap.CapMetadata),
+	define("NOTIFY", loggedIn, mayExpunge|alwaysSync, parseNotify, (*conn).notify).of(imap.CapNotify),
 	define("IDLE", loggedIn, mayExpunge|streams, parseNothing, (*conn).idle).of(imap.CapIdle),
 
 	define("SELECT", loggedIn, changesMailbox, parseSelect, (*conn).selectMailbox),

@@ -53,6 +53,7 @@ type conn struct {
 	enabled  map[imap.Cap]bool
 	sel      *selected     // while a mailbox is selected
 	metadata *metadataNews // once METADATA has been enabled
+	notified *notification // once NOTIFY has been given
 	tag      string        // of a command whose tag another command has read
 	leaving  bool          // LOGOUT has been given
 	running  string        // the tag of the running command
@@ -214,7 +215,7 @@ func (c *conn) release() error {
 
 // command reads a command and runs it. An error ends the session.
 func (c *conn) command(ctx context.Context) error {
-	tag, err := c.readTag()
+	tag, err := c.readTag(ctx)
 	if err != nil {
 		return err
 	}
@@ -228,6 +229,7 @@ func (c *conn) command(ctx context.Context) error {
 		row = nil
 	}
 	c.then = nil
+	c.disown()
 	c.done, c.partly = reply{}, ""
 	c.running, c.uids = tag, row != nil && row.flags.has(byUID)
 	err = c.perform(ctx, row)
@@ -241,6 +243,9 @@ func (c *conn) command(ctx context.Context) error {
 	}
 	c.tellMetadata(ctx)
 	err, end := c.news(ctx, row, err)
+	if end == nil {
+		end = c.tellNotified(ctx, false)
+	}
 	r := c.finish(tag, row, err)
 	if c.then != nil && r.result == resultOK {
 		c.then()
@@ -257,7 +262,7 @@ func ends(err error) bool {
 }
 
 // readTag waits for a command and reads its tag. Empty lines before it are ignored (trap of clients: some send them).
-func (c *conn) readTag() (string, error) {
+func (c *conn) readTag(ctx context.Context) (string, error) {
 	if tag := c.tag; tag != "" {
 		c.tag = ""
 		c.stream.wait(false, c.stream.stall)
@@ -267,7 +272,7 @@ func (c *conn) readTag() (string, error) {
 		c.stream.wait(true, or(c.srv.IdleTimeout, DefaultIdleTimeout))
 		c.dec.Begin(c.limits())
 		if c.in.Buffered() == 0 {
-			if err := c.release(); err != nil {
+			if err := c.awaitCommand(ctx); err != nil {
 				return "", err
 			}
 		}

@@ -87,6 +87,7 @@ func (c *conn) transfer(ctx context.Context, r copyRequest, move bool) (imap.Cop
 			err = tryCreate(missing)
 		}
 	}
+	c.brought(dest, data.DestUIDs)
 	return data, err
 }
 

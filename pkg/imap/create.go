@@ -60,6 +60,7 @@ func (c *conn) create(ctx context.Context, r createRequest) error {
 	if err != nil {
 		return err
 	}
+	c.owns(at.title(at.name))
 	box, err := at.account.Create(ctx, at.name, use...)
 	if err != nil {
 		return err

@@ -13,6 +13,7 @@ func (c *conn) deleteMailbox(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
+	c.owns(at.title(at.name))
 	if err := at.account.Delete(ctx, at.name); err != nil {
 		return err
 	}

@@ -49,6 +49,7 @@ func (c *conn) unwatchMetadata() {
 
 // ownMetadata notes that what this session is about to change is no news for its client.
 func (c *conn) ownMetadata(box store.MailboxID, values []store.Annotation) {
+	c.notified.ownAnnotations(box, values)
 	if c.metadata == nil {
 		return
 	}
@@ -77,7 +78,7 @@ func (m *metadataNews) hears() {
 // tellMetadata tells of changed annotations. It is a courtesy: a store that does not answer is asked again another time.
 func (c *conn) tellMetadata(ctx context.Context) {
 	m := c.metadata
-	if m == nil || c.leaving {
+	if m == nil || c.leaving || c.notified != nil { // NOTIFY says what is to be told
 		return
 	}
 	if m.hears(); !m.news {

@@ -30,6 +30,7 @@ func (c *conn) rename(ctx context.Context, r renameRequest) error {
 	if from.account.ID() != to.account.ID() {
 		return refusal{code: "CANNOT", text: "A mailbox cannot change its owner."}
 	}
+	c.owns(from.title(from.name), to.title(to.name))
 	if err := from.account.Rename(ctx, from.name, to.name); err != nil {
 		return err
 	}

@@ -50,6 +50,7 @@ type reply struct {
 	text   string
 	result result
 	modSeq bool // HIGHESTMODSEQ is to be the code
+	gone   bool // messages may have been expunged, which the client must hear
 }
 
 // result is how a command ended, a label of metrics.
@@ -128,7 +129,7 @@ func (c *conn) answer(code, text string) {
 // then have been told everything, if it keeps mod-sequences (RFC 7162 §3.2.7).
 func (c *conn) answerModSeq(text string) {
 	c.answer("", text)
-	c.done.modSeq = c.has(imap.CapCondStore)
+	c.done.modSeq, c.done.gone = c.has(imap.CapCondStore), true
 }
 
 // untagged writes an untagged status response: status is OK, NO, BAD or BYE; code is without brackets, "" for none.

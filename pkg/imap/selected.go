@@ -21,6 +21,7 @@ type selected struct {
 	news     bool        // the watch has fired since the last query
 	checked  time.Time   // when the store was last asked for changes
 	told     uint32      // RECENT, as last reported
+	untold   bool        // EXISTS has changed, which the client does not want to hear of, see NOTIFY
 	keywords []imap.Flag // those the client knows of
 	place    place       // in the content of a part that is fetched in fragments
 	saved    imap.UIDSet // "$": the result of the latest search that was to be saved, see saveResult
@@ -96,5 +97,8 @@ func (c *conn) deselect() {
 		return
 	}
 	c.sel.watch.Close()
+	if c.notified != nil {
+		c.notified.leave(c.sel)
+	}
 	c.sel, c.state = nil, authenticated
 }

@@ -171,7 +171,7 @@ func (c *conn) tellEntry(e store.Entry, flags string) {
 		return
 	}
 	sep := ""
-	if (c.uids || c.has(imap.CapQResync)) && !c.has(imap.CapUIDOnly) {
+	if (c.uids || c.has(imap.CapQResync) || c.notified != nil) && !c.has(imap.CapUIDOnly) { // RFC 5465 §5.1
 		c.enc.Atom("UID ").Number(uint32(e.UID))
 		sep = " "
 	}

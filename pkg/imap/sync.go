@@ -64,25 +64,39 @@ func (c *conn) announce(ctx context.Context, expunge bool) error {
 	c.tellKeywords(s.snap.Keywords())
 	grown := false
 	texts := newFlagTexts(s.keywords, s.recent)
+	heeds := c.heeds()
 	var gone imap.UIDSet
-	for ev := range s.view.Announce(expunge) {
+	var fresh []imap.UID
+	for ev := range s.view.Announce(expunge && (heeds.has(messageExpunge) || c.done.gone)) {
 		if ev.Kind != store.Expunged {
 			c.vanish(&gone)
+		} else if s.untold { // or the number would not be one the client knows
+			s.untold = false
+			c.enc.Atom("* ").Number(s.view.Len()).Atom(" EXISTS\r\n")
 		}
 		switch {
 		case ev.Kind == store.Expunged && (c.has(imap.CapQResync) || c.has(imap.CapUIDOnly)):
 			gone = append(gone, imap.UIDRange{Start: ev.Entry.UID, Stop: ev.Entry.UID})
 		case ev.Kind == store.Expunged:
 			c.enc.Atom("* ").Number(ev.Seq).Atom(" EXPUNGE\r\n")
+		case ev.Kind == store.Exists && !heeds.has(messageNew):
+			s.untold = true
 		case ev.Kind == store.Exists:
+			s.untold = false
 			c.enc.Atom("* ").Number(ev.Count).Atom(" EXISTS\r\n")
 			grown = true
-		case !ev.New: // of a new message the client asks for what it wants
+		case ev.New: // the client asks for what it wants, if it has not said so already
+			fresh = append(fresh, ev.Entry.UID)
+		case heeds.has(flagChange):
 			c.tellEntry(ev.Entry, texts.text(ev.Entry.UID, ev.Entry.Flags))
 		}
 	}
 	c.vanish(&gone)
-	c.tellRecent(ctx, grown)
+	if heeds.has(messageNew) {
+		c.tellCount(&grown)
+		c.tellRecent(ctx, grown)
+		return c.tellFresh(ctx, fresh)
+	}
 	return c.enc.Err()
 }
 
@@ -145,5 +159,13 @@ func (c *conn) claimRecent(ctx context.Context) {
 	}
 	if from < upTo {
 		s.recent.AddRange(from, upTo-1)
+	}
+}
+
+// tellCount tells how many messages there are if the client has not wanted to hear of it, and now does.
+func (c *conn) tellCount(grown *bool) {
+	if c.sel.untold {
+		c.sel.untold, *grown = false, true
+		c.enc.Atom("* ").Number(c.sel.view.Len()).Atom(" EXISTS\r\n")
 	}
 }

@@ -311,7 +311,7 @@ func newClient(conn net.Conn) *client {
 	return c
 }
 
-func (c *client) send(t *testing.T, p []byte) {
+func (c *client) send(t testing.TB, p []byte) {
 	t.Helper()
 	if err := c.conn.SetWriteDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)

@@ -22,6 +22,7 @@ func (c *conn) unauthenticate(context.Context, nothing) error {
 func (c *conn) forget() {
 	c.deselect()
 	c.unwatchMetadata()
+	c.unnotify()
 	if c.account != nil {
 		c.srv.dismiss(c.account.ID(), c.peer.Addr)
 	}

@@ -13,6 +13,7 @@ type Watch struct {
 	wake    chan struct{}
 	hub     *Hub
 	account AccountID
+	also    []AccountID // guarded by hub.mu
 
 	mu      sync.Mutex
 	pending []MailboxID
@@ -29,6 +30,9 @@ func (w *Watch) Take() []MailboxID {
 	w.pending = nil
 	return boxes
 }
+
+// Also has the Watch woken for other accounts too, these and no others.
+func (w *Watch) Also(ids ...AccountID) { w.hub.also(w, ids) }
 
 // Close ends the Watch. It may be called more than once.
 func (w *Watch) Close() { w.hub.remove(w) }
@@ -69,6 +73,12 @@ func (h *Hub) Watch(id AccountID) *Watch {
 	w := &Watch{C: c, wake: c, hub: h, account: id}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.add(w, id)
+	return w
+}
+
+// add has a Watch woken for an account. The caller holds mu.
+func (h *Hub) add(w *Watch, id AccountID) {
 	if h.watches == nil {
 		h.watches = make(map[AccountID]map[*Watch]struct{})
 	}
@@ -76,7 +86,22 @@ func (h *Hub) Watch(id AccountID) *Watch {
 		h.watches[id] = make(map[*Watch]struct{})
 	}
 	h.watches[id][w] = struct{}{}
-	return w
+}
+
+func (h *Hub) also(w *Watch, ids []AccountID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if _, open := h.watches[w.account][w]; !open {
+		return
+	}
+	for _, id := range w.also {
+		h.drop(w, id)
+	}
+	w.also = slices.Clone(ids)
+	for _, id := range ids {
+		h.add(w, id)
+	}
+	h.add(w, w.account) // which may have been among the former
 }
 
 // Wake wakes every Watch on an account; no boxes means the tree, or any.
@@ -112,8 +137,16 @@ func (h *Hub) Accounts() []AccountID {
 func (h *Hub) remove(w *Watch) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delete(h.watches[w.account], w)
-	if len(h.watches[w.account]) == 0 {
-		delete(h.watches, w.account)
+	h.drop(w, w.account)
+	for _, id := range w.also {
+		h.drop(w, id)
+	}
+}
+
+// drop has a Watch no longer woken for an account. The caller holds mu.
+func (h *Hub) drop(w *Watch, id AccountID) {
+	delete(h.watches[id], w)
+	if len(h.watches[id]) == 0 {
+		delete(h.watches, id)
 	}
 }
