@@ -96,6 +96,7 @@ var commands = table(
 	define("UID SORT", inSelected, byUID|mayExpunge|slow, parseSort, (*conn).sort).of(imap.CapSort),
 	define("THREAD", inSelected, usesSeqs|slow, parseThread, (*conn).thread),
 	define("UID THREAD", inSelected, byUID|mayExpunge|slow, parseThread, (*conn).thread),
+	define("CANCELUPDATE", inSelected, mayExpunge, parseCancelUpdate, (*conn).cancelUpdate).of(capContextSearch),
 	define("COPY", inSelected, usesSeqs|mayExpunge|slow, parseCopy, (*conn).copy),
 	define("UID COPY", inSelected, byUID|mayExpunge|slow, parseCopy, (*conn).copy),
 	define("MOVE", inSelected, usesSeqs|mayExpunge|slow, parseCopy, (*conn).move).of(imap.CapMove),

@@ -68,8 +68,11 @@ func (c *conn) multiSearch(ctx context.Context, r multiSearchRequest) error {
 		return err
 	}
 	here := len(sources) == 1 && sources[0].selected
-	if r.ret.ReturnSave && !here {
+	switch {
+	case r.ret.ReturnSave && !here:
 		return badf("SAVE is for a search in the selected mailbox.") // RFC 7377 §2.1
+	case r.ret.update:
+		return badf("UPDATE is for SEARCH.")
 	}
 	if r.modSeq {
 		c.enable(imap.CapCondStore) // RFC 7162 §3.1

@@ -66,6 +66,45 @@ func subtract(a, b imap.UIDSet) imap.UIDSet {
 	return left
 }
 
+// common returns what is in both a and b, which are ascending and without "*".
+func common(a, b imap.UIDSet) imap.UIDSet {
+	var both imap.UIDSet
+	for len(a) > 0 && len(b) > 0 {
+		r := imap.UIDRange{Start: max(a[0].Start, b[0].Start), Stop: min(a[0].Stop, b[0].Stop)}
+		if r.Start <= r.Stop {
+			both = append(both, r)
+		}
+		if a[0].Stop < b[0].Stop {
+			a = a[1:]
+		} else {
+			b = b[1:]
+		}
+	}
+	return both
+}
+
+// union returns what is in a, in b or in both. Both are ascending and without "*".
+func union(a, b imap.UIDSet) imap.UIDSet {
+	if len(b) == 0 {
+		return a
+	}
+	all := make(imap.UIDSet, 0, len(a)+len(b))
+	for len(a) > 0 || len(b) > 0 {
+		r := &a
+		if len(a) == 0 || len(b) > 0 && b[0].Start < a[0].Start {
+			r = &b
+		}
+		next := (*r)[0]
+		*r = (*r)[1:]
+		if last := len(all) - 1; last >= 0 && next.Start-1 <= all[last].Stop {
+			all[last].Stop = max(all[last].Stop, next.Stop)
+			continue
+		}
+		all = append(all, next)
+	}
+	return all
+}
+
 // held returns which of uids a snapshot holds.
 func held(snap *store.Snapshot, uids imap.UIDSet) imap.UIDSet {
 	return chosen(snap, uids, func(store.Entry) bool { return true })

@@ -13,17 +13,8 @@ import (
 func TestSubtract(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(1, 2))
-	random := func() imap.UIDSet {
-		var list []imap.UID
-		for uid := imap.UID(1); uid < 30; uid++ {
-			if r.IntN(2) == 0 {
-				list = append(list, uid)
-			}
-		}
-		return store.UIDSetOf(list)
-	}
 	for range 2000 {
-		a, b := random(), random()
+		a, b := randomUIDs(r), randomUIDs(r)
 		got := subtract(a, b)
 		for uid := imap.UID(1); uid < 31; uid++ {
 			if want := a.Contains(uid) && !b.Contains(uid); got.Contains(uid) != want {
@@ -34,6 +25,37 @@ func TestSubtract(t *testing.T) {
 			t.Fatalf("%v - %v = %v overlaps itself", a, b, got)
 		}
 	}
+}
+
+// TestCommonUnion compares with sets of numbers one by one.
+func TestCommonUnion(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(3, 4))
+	for range 2000 {
+		a, b := randomUIDs(r), randomUIDs(r)
+		both, either := common(a, b), union(a, b)
+		for uid := imap.UID(1); uid < 31; uid++ {
+			if want := a.Contains(uid) && b.Contains(uid); both.Contains(uid) != want {
+				t.Fatalf("%v and %v = %v; %d is wrong", a, b, both, uid)
+			}
+			if want := a.Contains(uid) || b.Contains(uid); either.Contains(uid) != want {
+				t.Fatalf("%v or %v = %v; %d is wrong", a, b, either, uid)
+			}
+		}
+		if size(both)+size(either) != size(a)+size(b) {
+			t.Fatalf("%v and %v: %v, %v overlap themselves", a, b, both, either)
+		}
+	}
+}
+
+func randomUIDs(r *rand.Rand) imap.UIDSet {
+	var list []imap.UID
+	for uid := imap.UID(1); uid < 30; uid++ {
+		if r.IntN(2) == 0 {
+			list = append(list, uid)
+		}
+	}
+	return store.UIDSetOf(list)
 }
 
 func TestStatic(t *testing.T) {

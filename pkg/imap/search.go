@@ -5,6 +5,8 @@ package imap
 import (
 	"context"
 	"fmt"
+	"slices"
+	"time"
 
 	"postern/pkg/imap/wire"
 	"postern/pkg/store"
@@ -78,6 +80,10 @@ func (c *conn) find(ctx context.Context, r *searchRequest, arrange func([]imap.U
 	if r.ret == nil && c.rev2() { // RFC 9051 §6.4.4: there is no SEARCH response
 		r.ret = &searchReturn{SearchOptions: imap.SearchOptions{ReturnAll: true}}
 	}
+	if err := c.sel.mayFollow(c.running, r.ret); err != nil {
+		return nil, err
+	}
+	live := liveSearch{tag: c.running, byUID: r.byUID, criteria: cloneCriteria(&r.criteria), checked: time.Now()}
 	c.resolveCriteria(&r.criteria)
 	c.limitSearch(&r.criteria)
 	c.sel.beginSave(r.ret)
@@ -96,6 +102,10 @@ func (c *conn) find(ctx context.Context, r *searchRequest, arrange func([]imap.U
 		return nil, fmt.Errorf("search: %w", err)
 	}
 	c.sel.save(r.ret, uids)
+	if r.ret != nil && r.ret.update {
+		live.members = store.UIDSetOf(slices.Sorted(slices.Values(uids)))
+		c.follow(&live)
+	}
 	return uids, nil
 }
 

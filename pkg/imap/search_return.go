@@ -13,30 +13,37 @@ import (
 type searchReturn struct {
 	imap.SearchOptions
 	partial *partial
+	update  bool // tell of changes: see liveSearch
+	context bool // a hint that there will be more like it, which needs nothing of us (RFC 5267 §4.2)
 }
 
 // returnOption is a result option.
 type returnOption struct {
-	of    imap.Cap // what it belongs to
+	of    []imap.Cap // it is there with any of them
 	parse func(*wire.Decoder, *searchReturn)
 }
 
-// searchReturns are the result options, some with arguments (RFC 4731 §3.1; SAVE, RFC 5182 §2; PARTIAL, RFC 9394 §3.1).
+// searchReturns are the result options, some with arguments (RFC 4731 §3.1; SAVE, RFC 5182 §2; PARTIAL,
+// RFC 9394 §3.1; UPDATE and CONTEXT, RFC 5267 §4).
 var searchReturns = map[string]returnOption{
-	"MIN":     {imap.CapESearch, func(_ *wire.Decoder, o *searchReturn) { o.ReturnMin = true }},
-	"MAX":     {imap.CapESearch, func(_ *wire.Decoder, o *searchReturn) { o.ReturnMax = true }},
-	"ALL":     {imap.CapESearch, func(_ *wire.Decoder, o *searchReturn) { o.ReturnAll = true }},
-	"COUNT":   {imap.CapESearch, func(_ *wire.Decoder, o *searchReturn) { o.ReturnCount = true }},
-	"SAVE":    {imap.CapSearchRes, func(_ *wire.Decoder, o *searchReturn) { o.ReturnSave = true }},
-	"PARTIAL": {capPartial, parseReturnPartial},
+	"MIN":     {only(imap.CapESearch), func(_ *wire.Decoder, o *searchReturn) { o.ReturnMin = true }},
+	"MAX":     {only(imap.CapESearch), func(_ *wire.Decoder, o *searchReturn) { o.ReturnMax = true }},
+	"ALL":     {only(imap.CapESearch), func(_ *wire.Decoder, o *searchReturn) { o.ReturnAll = true }},
+	"COUNT":   {only(imap.CapESearch), func(_ *wire.Decoder, o *searchReturn) { o.ReturnCount = true }},
+	"SAVE":    {only(imap.CapSearchRes), func(_ *wire.Decoder, o *searchReturn) { o.ReturnSave = true }},
+	"PARTIAL": {[]imap.Cap{capPartial, capContextSearch}, parseReturnPartial},
+	"UPDATE":  {only(capContextSearch), func(_ *wire.Decoder, o *searchReturn) { o.update = true }},
+	"CONTEXT": {only(capContextSearch), func(_ *wire.Decoder, o *searchReturn) { o.context = true }},
 }
+
+func only(k imap.Cap) []imap.Cap { return []imap.Cap{k} }
 
 // parseReturn reads the options in parentheses; none of them means ALL (RFC 4731 §3.1).
 func parseReturn(d *wire.Decoder) *searchReturn {
 	o := &searchReturn{}
 	d.List(func() {
 		option, ok := searchReturns[d.Keyword()]
-		if !ok || !d.Knows(option.of) {
+		if !ok || !slices.ContainsFunc(option.of, d.Knows) {
 			d.Fail("a result option before this")
 			return
 		}
@@ -53,7 +60,7 @@ func parseReturn(d *wire.Decoder) *searchReturn {
 
 // tells reports whether there is anything to be told: of SAVE alone there is not (RFC 5182 §2.1).
 func (o *searchReturn) tells() bool {
-	return o.ReturnMin || o.ReturnMax || o.ReturnAll || o.ReturnCount || o.partial != nil
+	return *o != searchReturn{SearchOptions: imap.SearchOptions{ReturnSave: true}}
 }
 
 // chosen are the messages found that the options point to: all of them, or with MIN, MAX and PARTIAL alone only those. It

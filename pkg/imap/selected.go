@@ -24,6 +24,8 @@ type selected struct {
 	untold   bool        // EXISTS has changed, which the client does not want to hear of, see NOTIFY
 	keywords []imap.Flag // those the client knows of
 	place    place       // in the content of a part that is fetched in fragments
+	live     []*liveSearch
+	touched  []imap.UID  // messages that have changed since the live searches were last brought up to date
 	saved    imap.UIDSet // "$": the result of the latest search that was to be saved, see saveResult
 }
 

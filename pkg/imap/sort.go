@@ -23,7 +23,9 @@ func parseSort(d *wire.Decoder, fl flags) (sortRequest, error) {
 		if d.Keyword() != "RETURN" || !d.Knows(imap.CapESort) {
 			d.Fail("sort criteria in parentheses")
 		}
-		r.ret = parseReturn(d.SP())
+		if r.ret = parseReturn(d.SP()); r.ret.update || r.ret.context {
+			d.Fail("no UPDATE before this") // they need CONTEXT=SORT
+		}
 		d.SP()
 	}
 	if r.by = parseCriteria(d); len(r.by) == 0 {

@@ -55,6 +55,7 @@ func (c *conn) sync(ctx context.Context, expunge bool) error {
 	s.snap = snap
 	s.view.Apply(ch)
 	s.view.Follow(snap)
+	s.touch(ch)
 	return c.announce(ctx, expunge)
 }
 
@@ -65,9 +66,12 @@ func (c *conn) announce(ctx context.Context, expunge bool) error {
 	grown := false
 	texts := newFlagTexts(s.keywords, s.recent)
 	heeds := c.heeds()
+	if expunge = expunge && (heeds.has(messageExpunge) || c.done.gone); expunge {
+		c.tellRemoved()
+	}
 	var gone imap.UIDSet
 	var fresh []imap.UID
-	for ev := range s.view.Announce(expunge && (heeds.has(messageExpunge) || c.done.gone)) {
+	for ev := range s.view.Announce(expunge) {
 		if ev.Kind != store.Expunged {
 			c.vanish(&gone)
 		} else if s.untold { // or the number would not be one the client knows
@@ -95,7 +99,14 @@ func (c *conn) announce(ctx context.Context, expunge bool) error {
 	if heeds.has(messageNew) {
 		c.tellCount(&grown)
 		c.tellRecent(ctx, grown)
-		return c.tellFresh(ctx, fresh)
+		if err := c.tellFresh(ctx, fresh); err != nil {
+			return err
+		}
+	}
+	if !s.untold { // else there are messages whose numbers the client does not know
+		if err := c.tellUpdates(ctx); err != nil {
+			return err
+		}
 	}
 	return c.enc.Err()
 }

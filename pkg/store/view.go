@@ -178,6 +178,9 @@ func (v *View) findFresh(uid imap.UID) (int, bool) {
 	return slices.BinarySearchFunc(v.fresh, uid, func(e Entry, uid imap.UID) int { return cmp.Compare(e.UID, uid) })
 }
 
+// Gone are the messages, ascending, that the next Announce of expunges will take away.
+func (v *View) Gone() []imap.UID { return slices.Sorted(maps.Keys(v.gone)) }
+
 // Reported is the mod-sequence up to which the client has been told everything: the HIGHESTMODSEQ it is safe to state
 // while an expunge is being withheld (RFC 7162 §3.2.7). It never falls. Call it after Announce.
 func (v *View) Reported() ModSeq {

@@ -1,0 +1,247 @@
+// Searches whose results are kept up to date (CONTEXT=SEARCH, RFC 5267 §4).
+
+package imap
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"postern/pkg/imap/wire"
+	"postern/pkg/store"
+
+	"github.com/emersion/go-imap/v2"
+)
+
+const capContextSearch imap.Cap = "CONTEXT=SEARCH"
+
+// What a session may have kept up to date (RFC 5267 §4.3.1): so many results, each of so many ranges of messages.
+const (
+	maxLive       = 16
+	maxLiveRanges = 1 << 16
+)
+
+// liveSearch is a search of whose result the client is told every change. Only messages that have changed are looked at
+// again.
+type liveSearch struct {
+	tag      string
+	byUID    bool
+	criteria store.Criteria // as the client wrote them, "*" and \Recent included
+	members  imap.UIDSet    // the result, as the client knows it
+
+	last    imap.UID        // what "*" stood for
+	ages    []time.Duration // by which messages begin or cease to match
+	checked time.Time       // when that was last looked at
+}
+
+// mayFollow refuses a tag that is in use for another search (RFC 5267 §4.3).
+func (s *selected) mayFollow(tag string, o *searchReturn) error {
+	if o != nil && o.update && s.findLive(tag) >= 0 {
+		return badf("That tag is in use for another UPDATE.")
+	}
+	return nil
+}
+
+func (s *selected) findLive(tag string) int {
+	return slices.IndexFunc(s.live, func(l *liveSearch) bool { return l.tag == tag })
+}
+
+// follow begins to keep a result up to date, or tells the client why not; the search is answered all the same
+// (RFC 5267 §4.3.1).
+func (c *conn) follow(l *liveSearch) {
+	s := c.sel
+	switch {
+	case len(s.live) >= maxLive:
+		c.refuseUpdates(l, "There are too many already.")
+	case c.partly != "": // what is known of is not all there is
+		c.refuseUpdates(l, "Not all messages have been looked at.")
+	case !followable(&l.criteria):
+		c.refuseUpdates(l, "What the numbers in it mean will change.")
+	case len(l.members) > maxLiveRanges:
+		c.refuseUpdates(l, "The result is too large.")
+	default:
+		l.last, _ = s.view.UID(s.view.Len())
+		l.ages = agesIn(&l.criteria, nil)
+		s.live = append(s.live, l)
+	}
+}
+
+func (c *conn) refuseUpdates(l *liveSearch, why string) {
+	c.untagged("NO", fmt.Sprintf("NOUPDATE %q", l.tag), why)
+}
+
+// followable reports whether a search can be followed by looking at changed messages alone. Where it names message numbers,
+// other than all of them, or a saved result, it cannot.
+func followable(k *store.Criteria) bool {
+	for _, set := range k.SeqNum {
+		if !slices.ContainsFunc(set, func(r imap.SeqRange) bool { return min(r.Start, r.Stop) == 0 && max(r.Start, r.Stop) == 1 }) {
+			return false
+		}
+	}
+	ok := !slices.ContainsFunc(k.UID, func(set imap.UIDSet) bool { return imap.IsSearchRes(set) })
+	each(k, func(inner *store.Criteria) { ok = ok && followable(inner) })
+	return ok
+}
+
+// agesIn appends the ages at which messages begin or cease to match (RFC 5032).
+func agesIn(k *store.Criteria, ages []time.Duration) []time.Duration {
+	for _, age := range []time.Duration{k.Younger, k.Older} {
+		if age > 0 {
+			ages = append(ages, age)
+		}
+	}
+	each(k, func(inner *store.Criteria) { ages = agesIn(inner, ages) })
+	return ages
+}
+
+// touch notes which messages the live searches have to look at.
+func (s *selected) touch(ch store.Changes) {
+	if len(s.live) == 0 {
+		return
+	}
+	for _, entries := range [][]store.Entry{ch.Added, ch.Flagged} {
+		for _, e := range entries {
+			s.touched = append(s.touched, e.UID)
+		}
+	}
+	slices.Sort(s.touched)
+	s.touched = slices.Compact(s.touched)
+}
+
+// tellRemoved takes the messages out of the results whose EXPUNGE comes next: as long as their numbers are valid
+// (RFC 5267 §4.3.4).
+func (c *conn) tellRemoved() {
+	s := c.sel
+	if len(s.live) == 0 {
+		return
+	}
+	gone := store.UIDSetOf(s.view.Gone())
+	for _, l := range s.live {
+		c.tellChange(l, common(l.members, gone), nil)
+	}
+}
+
+// tellUpdates brings the results up to date, after EXISTS (RFC 5267 §4.3.3). What could not be looked at stays touched.
+func (c *conn) tellUpdates(ctx context.Context) error {
+	s := c.sel
+	if len(s.live) == 0 {
+		s.touched = nil
+		return nil
+	}
+	for _, l := range slices.Clone(s.live) {
+		if err := c.update(ctx, l); err != nil {
+			return fmt.Errorf("update of a search: %w", err)
+		}
+	}
+	s.touched = nil
+	return nil
+}
+
+// update looks at what may have begun or ceased to match.
+func (c *conn) update(ctx context.Context, l *liveSearch) error {
+	s, now := c.sel, time.Now()
+	last, _ := s.view.UID(s.view.Len())
+	doubtful := slices.Clone(s.touched)
+	if last != l.last {
+		doubtful = append(doubtful, last, l.last)
+	}
+	doubtful = l.aged(s.snap, now, doubtful)
+	if len(doubtful) == 0 {
+		return nil
+	}
+	doubtful = slices.DeleteFunc(doubtful, func(uid imap.UID) bool { return uid == 0 }) // the last of none
+	slices.Sort(doubtful)
+	look := held(s.snap, store.UIDSetOf(slices.Compact(doubtful)))
+	k := cloneCriteria(&l.criteria)
+	s.resolveCriteria(&k)
+	k.UID = slices.Insert(k.UID, 0, look)
+	uids, err := s.account.Search(ctx, s.snap, &k)
+	if err != nil {
+		return err
+	}
+	match := store.UIDSetOf(uids)
+	l.last, l.checked = last, now
+	c.tellChange(l, common(l.members, subtract(look, match)), subtract(match, l.members))
+	return nil
+}
+
+// aged appends the messages that have come of one of the ages since that was last looked at: not more often than once a
+// second.
+func (l *liveSearch) aged(snap *store.Snapshot, now time.Time, uids []imap.UID) []imap.UID {
+	if len(l.ages) == 0 || now.Sub(l.checked) < time.Second && len(uids) == 0 {
+		return uids
+	}
+	for i := range snap.Len() {
+		received := snap.Received(i)
+		for _, age := range l.ages {
+			if at := received.Add(age).Add(time.Millisecond); !at.Before(l.checked) && !at.After(now.Add(time.Millisecond)) {
+				uids = append(uids, snap.UID(i))
+				break
+			}
+		}
+	}
+	return uids
+}
+
+// tellChange tells of messages that leave a result and of others that join it. The place in it goes without saying: it is in
+// the order of the mailbox (RFC 5267 §4.3.2).
+func (c *conn) tellChange(l *liveSearch, gone, come imap.UIDSet) {
+	if len(gone) == 0 && len(come) == 0 {
+		return
+	}
+	l.members = union(subtract(l.members, gone), come)
+	c.enc.Atom("* ESEARCH (TAG ").String(l.tag).Byte(')')
+	if l.byUID {
+		c.enc.Atom(" UID")
+	}
+	if len(gone) > 0 {
+		c.enc.Atom(" REMOVEFROM (0 ").NumSet(c.numbers(gone, l.byUID)).Byte(')')
+	}
+	if len(come) > 0 {
+		c.enc.Atom(" ADDTO (0 ").NumSet(c.numbers(come, l.byUID)).Byte(')')
+	}
+	c.enc.CRLF()
+	if len(l.members) > maxLiveRanges {
+		c.unfollow(l.tag)
+		c.refuseUpdates(l, "The result has become too large.")
+	}
+}
+
+// unfollow ends the updates of a search and reports whether there were any.
+func (c *conn) unfollow(tag string) bool {
+	i := c.sel.findLive(tag)
+	if i < 0 {
+		return false
+	}
+	c.sel.live = slices.Delete(c.sel.live, i, i+1)
+	return true
+}
+
+// CANCELUPDATE (RFC 5267 §4.3.5).
+
+// maxCancel bounds how many tags CANCELUPDATE takes (rule 11).
+const maxCancel = 100
+
+func parseCancelUpdate(d *wire.Decoder, _ flags) ([]string, error) {
+	tags := []string{d.SP().Text()}
+	for d.TrySP() {
+		if tags = append(tags, d.Text()); len(tags) > maxCancel {
+			d.Fail("at most %d tags", maxCancel)
+		}
+	}
+	return tags, d.End()
+}
+
+// cancelUpdate ends the updates of all the searches named, or of none if one is not known.
+func (c *conn) cancelUpdate(_ context.Context, tags []string) error {
+	for _, tag := range tags {
+		if c.sel.findLive(tag) < 0 {
+			return badf("There is no search with that tag that is kept up to date.")
+		}
+	}
+	for _, tag := range tags {
+		c.unfollow(tag)
+	}
+	return nil
+}
