@@ -87,7 +87,7 @@ func text(s *string) string {
 }
 
 // maxText is how many octets of a key are kept.
-const maxText = 256
+const maxText = 128
 
 // bounded cuts a key that is too long and lets a hash stand for the rest: beyond its beginning the order is of no meaning, but
 // only what is equal is equal.

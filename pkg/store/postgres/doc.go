@@ -24,6 +24,9 @@
 // of messages must then be what the mailbox's row says; if not, the mailbox is read anew. Large mailboxes are first read
 // from mailbox_index, in which their columns lie packed as of some mod-sequence; what happened since follows as above.
 //
+// The keys by which SORT and THREAD order messages are kept likewise, by body: in memory for all sessions (keyCache), and
+// in sort_keys for the next process (keepKeys). Bodies never change, so they are never out of date.
+//
 // Bodies are read in pages of many messages ahead of the caller, or one window at a time; never is a connection held
 // while the caller has control (rule 4).
 //

@@ -24,7 +24,7 @@ type Options struct {
 	MasterKey []byte // the key-encryption key, 32 octets: without it the mail cannot be read
 
 	Compression        string        // of bodies: "s2" (default), "zstd" or "none"
-	CacheBytes         int64         // memory for snapshots of mailboxes, and a quarter of it for sort keys; 0 means 256 MiB
+	CacheBytes         int64         // memory for snapshots of mailboxes, and half as much for sort keys; 0 means 256 MiB
 	Undelete           time.Duration // how long expunged messages stay recoverable; 0 means DefaultUndelete, negative not at all
 	MaxConns           int32         // connections at most, a few for deliveries not counted; 0 means 32
 	RecipientDelimiter string        // between user and detail in an address; empty means "+"

@@ -16,7 +16,7 @@ const (
 	// keysQueue is how many mailboxes may wait for their keys to be written. More are skipped: they are only a cache.
 	keysQueue = 16
 	// keysShare is what part of the memory for snapshots there is for keys, on top of it.
-	keysShare = 4
+	keysShare = 2
 )
 
 // Keys implements store.Account. Keys that were made once are in memory, shared by all sessions, or stored in segments; what

@@ -12,7 +12,7 @@ import (
 )
 
 // keyCache holds the sort keys of the mailboxes that were sorted or threaded of late, up to a budget of memory; the one used
-// longest ago goes first, the last one stays. Nothing in it is ever out of date. It is safe for concurrent use.
+// longest ago goes first. One that exceeds the budget alone is not kept: senders have a say in how much that is. Nothing in it is ever out of date. It is safe for concurrent use.
 type keyCache struct {
 	limit   int64
 	metrics *Metrics
@@ -52,6 +52,7 @@ func (c *keyCache) entry(key boxKey) *boxKeys {
 		e.place = c.order.PushFront(e)
 		c.boxes[key] = e
 		c.trim() // of empty ones, there would never be an end
+		return e
 	}
 	c.order.MoveToFront(e.place)
 	return e
@@ -79,7 +80,7 @@ func (c *keyCache) set(e *boxKeys, segments []*keySegment) {
 
 // trim drops what was used longest ago until the rest fits. The caller holds mu.
 func (c *keyCache) trim() {
-	for (c.bytes > c.limit || int64(len(c.boxes))*entryBytes > c.limit) && c.order.Len() > 1 {
+	for c.bytes > c.limit || int64(len(c.boxes))*entryBytes > c.limit && c.order.Len() > 1 {
 		e := c.order.Remove(c.order.Back()).(*boxKeys)
 		delete(c.boxes, e.key)
 		c.bytes -= e.bytes

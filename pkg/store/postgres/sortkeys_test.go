@@ -111,7 +111,7 @@ func TestKeysStored(t *testing.T) {
 // TestKeysForgotten: keys go with their mailbox, and leave memory when there is no room.
 func TestKeysForgotten(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, func(o *Options) { o.CacheBytes = 4 * keysShare })
+	f := newFixture(t, func(o *Options) { o.CacheBytes = 1600 * keysShare })
 	want := f.numbered(0, 5)
 	archive := boxOf(t, f.a, "Archive")
 	if _, err := f.a.Copy(t.Context(), f.inbox, archive.ID, allUIDs); err != nil {
@@ -129,6 +129,9 @@ func TestKeysForgotten(t *testing.T) {
 	}
 	if c := f.s.sortKeys; len(c.boxes) != 1 || c.order.Len() != 1 || c.boxes[boxKey{f.a.id, archive.ID}] == nil {
 		t.Errorf("%d mailboxes in memory", len(c.boxes))
+	}
+	if c := f.s.sortKeys; c.bytes <= 800 || c.bytes > 1600 {
+		t.Errorf("%d octets in memory", c.bytes)
 	}
 	segments := f.s.sortKeys.entry(boxKey{f.a.id, archive.ID}).held()
 	job := keyJob{boxKey{f.a.id, archive.ID}, segments}
