@@ -204,7 +204,11 @@ func (d *delivery) mailbox(ctx context.Context, target store.Target) (store.Mail
 			box, err = account.Mailbox(ctx, target.Detail)
 		}
 	}
-	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrName) {
+	var list []store.ACLEntry
+	if err == nil {
+		list, err = account.ACL(ctx, box.ID)
+	}
+	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrName) || !store.MayPost(list) { // RFC 4314 §2.1, "p"
 		return target.Inbox, nil
 	}
 	return box.ID, err

@@ -144,3 +144,9 @@ func RightsOf(list []ACLEntry, identifiers []string) Rights {
 	}
 	return granted &^ denied
 }
+
+// MayPost reports whether mail for "user+name" goes to the mailbox with a list of rights: who sends it is not known, so
+// anyone must have RightPost. A mailbox without a list is as its owner's server has it for all.
+func MayPost(list []ACLEntry) bool {
+	return len(list) == 0 || RightsOf(list, []string{Anyone}).Has(RightPost)
+}

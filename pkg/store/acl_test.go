@@ -83,3 +83,20 @@ func TestDeniedFlags(t *testing.T) {
 		t.Errorf("the caller's flags are now %v", flags)
 	}
 }
+
+func TestMayPost(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		list []ACLEntry
+		want bool
+	}{
+		{nil, true},
+		{[]ACLEntry{{"bob@example.org", false, RightPost}}, false},
+		{[]ACLEntry{{Anyone, false, RightPost}}, true},
+		{[]ACLEntry{{Anyone, false, RightPost}, {Anyone, true, RightPost}}, false},
+	} {
+		if got := MayPost(test.list); got != test.want {
+			t.Errorf("%v: %v", test.list, got)
+		}
+	}
+}

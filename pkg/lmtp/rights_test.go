@@ -1,0 +1,40 @@
+package lmtp
+
+import (
+	"strings"
+	"testing"
+
+	"postern/pkg/store"
+)
+
+// TestDetailRights: a mailbox with a list of rights gets mail for user+name only if anyone may post (RFC 4314 §2.1).
+func TestDetailRights(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		list []store.ACLEntry
+		want string // where the mail goes
+	}{
+		{nil, "lists"},
+		{[]store.ACLEntry{{Identifier: bob, Rights: store.RightPost}}, "INBOX"},
+		{[]store.ACLEntry{{Identifier: store.Anyone, Rights: store.RightLookup}}, "INBOX"},
+		{[]store.ACLEntry{{Identifier: store.Anyone, Rights: store.RightPost}}, "lists"},
+	} {
+		w := newWorld(t)
+		a := w.account(alice)
+		box, err := a.Create(t.Context(), "lists")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, entry := range test.list {
+			if err := a.SetACL(t.Context(), box.ID, store.ACLChange{ACLEntry: entry}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := w.dial().send("alice+lists@example.org", "S: x\r\n\r\n.\r\n"); !strings.HasPrefix(got, "250") {
+			t.Error(got)
+		}
+		if n := len(w.messages(alice, test.want)); n != 1 {
+			t.Errorf("%v: %s holds %d messages", test.list, test.want, n)
+		}
+	}
+}
