@@ -75,6 +75,7 @@ var offers = []Capability{
 	{imap.CapMultiAppend, "RFC 3502", loggedIn},
 	{imap.CapCatenate, "RFC 4469", loggedIn},
 	{capURLPartial, "RFC 5550", loggedIn},
+	{imap.CapReplace, "RFC 8508", loggedIn},
 }
 
 // Capabilities lists what is offered before or after login, without mechanisms of authentication.

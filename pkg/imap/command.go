@@ -101,6 +101,8 @@ var commands = table(
 	define("UID COPY", inSelected, byUID|mayExpunge|slow, parseCopy, (*conn).copy),
 	define("MOVE", inSelected, usesSeqs|mayExpunge|slow, parseCopy, (*conn).move).of(imap.CapMove),
 	define("UID MOVE", inSelected, byUID|mayExpunge|slow, parseCopy, (*conn).move).of(imap.CapMove),
+	define("REPLACE", inSelected, usesSeqs|mayExpunge|streams, parseReplace, (*conn).replace).of(imap.CapReplace),
+	define("UID REPLACE", inSelected, byUID|mayExpunge|streams, parseReplace, (*conn).replace).of(imap.CapReplace),
 	define("EXPUNGE", inSelected, mayExpunge|slow, parseExpunge, (*conn).expunge),
 	define("UID EXPUNGE", inSelected, byUID|mayExpunge|slow, parseExpunge, (*conn).expunge).of(imap.CapUIDPlus),
 )

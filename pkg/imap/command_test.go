@@ -17,7 +17,7 @@ func TestCommands(t *testing.T) {
 		switch {
 		case name != bare != row.flags.has(byUID):
 			t.Errorf("%s: byUID is wrong", name)
-		case row.flags.has(usesSeqs) && row.flags.has(mayExpunge) && bare != "COPY" && bare != "MOVE":
+		case row.flags.has(usesSeqs) && row.flags.has(mayExpunge) && bare != "COPY" && bare != "MOVE" && bare != "REPLACE":
 			t.Errorf("%s: rule 3: RFC 3501 §7.4.1 forbids EXPUNGE during it", name)
 		case row.flags.has(usesSeqs|byUID) && row.in != inSelected:
 			t.Errorf("%s: it needs a mailbox", name)

@@ -73,6 +73,7 @@ var refusals = []struct {
 	{store.ErrExists, "ALREADYEXISTS", "There is such a mailbox already."},
 	{store.ErrName, "CANNOT", "That name is not allowed."},
 	{store.ErrUse, "USEATTR", "That special use is not available."}, // RFC 6154 §3
+	{store.ErrExpunged, "EXPUNGEISSUED", "That message has been expunged."},
 	{store.ErrHasChildren, "HASCHILDREN", "The mailbox has others below it."},
 	{store.ErrNoPermission, "NOPERM", "You may not do that in this mailbox."}, // RFC 4314 §6
 	{store.ErrACLFull, "LIMIT", "The list of rights is full."},

@@ -16,6 +16,7 @@ var (
 	ErrTooBig             = errors.New("message too big")
 	ErrTooManyKeywords    = errors.New("too many keywords in mailbox") // 63 fit
 	ErrTooManyAnnotations = errors.New("too many annotations")
+	ErrExpunged           = errors.New("message expunged")
 	ErrInUse              = errors.New("maildrop in use")
 	ErrUnavailable        = errors.New("store unavailable") // database away, deadline; try again
 )

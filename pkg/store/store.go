@@ -97,6 +97,10 @@ type Account interface {
 	// Expunge removes messages, whatever their flags, and returns those it removed, ascending. IMAP passes those with
 	// \Deleted. They stay recoverable for the store's undelete period.
 	Expunge(ctx context.Context, box MailboxID, uids imap.UIDSet, by Actor) ([]imap.UID, error)
+	// Replace is Append and Expunge in one transaction (RFC 8508): it returns the UID of the new message. ErrExpunged, and
+	// nothing is stored, when the one to be replaced is not there any more; ErrOverQuota when the difference does not fit;
+	// ErrTooManyKeywords. Within one mailbox it takes one mod-sequence.
+	Replace(ctx context.Context, r Replacement) (imap.UID, error)
 
 	// Annotations returns the annotations that q asks for, by mailbox and entry. Shared entries of a mailbox are kept by the
 	// account whose mailbox it is, private ones by the account whose user sees them: its Box may be another account's.
@@ -115,6 +119,15 @@ type Account interface {
 
 	// LockMaildrop takes the account's exclusive POP3 lock (RFC 1939 §3), or ErrInUse. IMAP and LMTP are not held up.
 	LockMaildrop(ctx context.Context) (*Lease, error)
+}
+
+// Replacement is what Replace has to do. The Draft's DeliveryKey is not looked at.
+type Replacement struct {
+	From  MailboxID
+	UID   imap.UID // of the message to be replaced
+	To    MailboxID
+	Draft *Draft
+	By    Actor
 }
 
 // Actor says who did something, for the record kept of expunged messages.

@@ -103,7 +103,7 @@ func (a *account) prepare(ctx context.Context, d *delivery, drafts []*store.Draf
 			return err
 		}
 		d.keywords = d.keywords || len(named) > 0
-		if err := a.encode(ctx, key, m, draft, inlineTotal-inline); err != nil {
+		if err := a.encode(ctx, key, m, draft, budget{room: inlineTotal - inline, frees: d.frees}); err != nil {
 			return err
 		}
 		inline += len(m.header) + len(m.tree) + len(m.data)
@@ -191,8 +191,14 @@ func (s *Store) release(d *delivery) {
 	}
 }
 
+// budget is what a message may take: octets that wait in memory, and beyond what others leave in the account.
+type budget struct {
+	room  int
+	frees int64
+}
+
 // encode fills in the sealed body, and stores it when it is larger than what may wait in memory.
-func (a *account) encode(ctx context.Context, key *dataKey, m *arrival, d *store.Draft, room int) error {
+func (a *account) encode(ctx context.Context, key *dataKey, m *arrival, d *store.Draft, b budget) error {
 	k, err := key.forBlob(m.blob)
 	if err != nil {
 		return err
@@ -202,10 +208,10 @@ func (a *account) encode(ctx context.Context, key *dataKey, m *arrival, d *store
 		return err
 	}
 	last := headerColumn(m.hsize)+int64(m.rawlen) == m.size
-	if encoded := len(m.header) + len(m.tree) + len(m.data); last && encoded <= min(inlineBody, room) {
+	if encoded := len(m.header) + len(m.tree) + len(m.data); last && encoded <= min(inlineBody, b.room) {
 		return nil
 	}
-	if err := a.s.mayGrow(ctx, a.s.pool, a.id, m.size); err != nil {
+	if err := a.s.mayGrow(ctx, a.s.pool, a.id, m.size-b.frees); err != nil {
 		return err
 	}
 	return a.storeBody(ctx, k, m, src)

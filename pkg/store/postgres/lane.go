@@ -32,7 +32,8 @@ type delivery struct {
 	box      store.MailboxID
 	arrivals []*arrival
 	size     int64
-	keywords bool // some flag must be looked up in the mailbox's list
+	frees    int64 // octets that go when these come
+	keywords bool  // some flag must be looked up in the mailbox's list
 	done     chan error
 	answered bool // nobody but the sender uses it any more
 }

@@ -66,8 +66,11 @@ func (s *Store) room(ctx context.Context, q querier, ids ...store.AccountID) (ma
 	return left, nil
 }
 
-// mayGrow is store.ErrOverQuota when an account has a limit and size more octets would exceed it.
+// mayGrow is store.ErrOverQuota when an account has a limit and size more octets would exceed it. What does not grow may be.
 func (s *Store) mayGrow(ctx context.Context, q querier, id store.AccountID, size int64) error {
+	if size <= 0 {
+		return nil
+	}
 	left, err := s.room(ctx, q, id)
 	if err != nil {
 		return err

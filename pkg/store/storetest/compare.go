@@ -111,7 +111,7 @@ func kind(err error) string {
 	}
 	for _, sentinel := range []error{
 		store.ErrExists, store.ErrUse, store.ErrHasChildren, store.ErrOverQuota, store.ErrTooManyKeywords, store.ErrInUse,
-		store.ErrTooBig, store.ErrTooManyAnnotations,
+		store.ErrTooBig, store.ErrTooManyAnnotations, store.ErrExpunged,
 	} {
 		if errors.Is(err, sentinel) {
 			return sentinel.Error()
@@ -143,6 +143,7 @@ func (c *comparison) do() {
 		{5, c.copy},
 		{5, c.move},
 		{5, c.expunge},
+		{4, c.replace},
 		{3, c.create},
 		{3, c.rename},
 		{1, c.setUse},

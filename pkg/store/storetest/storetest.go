@@ -70,6 +70,7 @@ var groups = []group{
 	{"quota", quotaTests},
 	{"recent", recentTests},
 	{"rename", renameTests},
+	{"replace", replaceTests},
 	{"route", routeTests},
 	{"search", searchTests},
 	{"thread", threadTests},
