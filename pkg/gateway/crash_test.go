@@ -91,6 +91,8 @@ func crash(t *testing.T, blow func(*server) error) {
 	for w := range 3 {
 		wg.Go(func() { st.tell(told, w, 3) })
 	}
+	others := newTales()
+	wg.Go(func() { st.tellAll(others) })
 	r := rand.New(rand.NewPCG(1, 2))
 	for i := range 5 {
 		st.await(int64(deliveries*(i+1)/7 + r.IntN(20)))
@@ -104,12 +106,13 @@ func crash(t *testing.T, blow func(*server) error) {
 	}
 	checkDeliveries(t, s)
 	checkStories(t, s, told)
+	checkTales(t, s, others)
 }
 
 func makeBoxes(t *testing.T, s *server) {
 	t.Helper()
 	c := s.imapClient(t, crashUser, nil)
-	for _, name := range []string{"Work", "Moved", "Copied"} {
+	for _, name := range []string{"Work", "Moved", "Copied", "Tales", "Replaced"} {
 		if err := c.Create(name, nil).Wait(); err != nil {
 			t.Fatal(err)
 		}
@@ -271,6 +274,7 @@ type kept struct {
 func (s *server) mailbox(t *testing.T, name string) map[string][]kept {
 	t.Helper()
 	c := s.imapClient(t, crashUser, nil)
+	defer c.Close()
 	if _, err := c.Select(name, nil).Wait(); err != nil {
 		t.Fatal(err)
 	}
@@ -294,11 +298,31 @@ func (s *server) mailbox(t *testing.T, name string) map[string][]kept {
 func checkDeliveries(t *testing.T, s *server) {
 	t.Helper()
 	inbox := s.mailbox(t, "INBOX")
+	for _, was := range s.mailboxes(t, renamedPrefix+"*") { // INBOX, before it was renamed
+		for id, messages := range s.mailbox(t, was) {
+			inbox[id] = append(inbox[id], messages...)
+		}
+	}
 	for i := range deliveries {
 		if got := inbox[fmt.Sprintf("corpus-%d@example.com", i)]; len(got) != 1 {
 			t.Errorf("mail %d was acknowledged and is there %d times", i, len(got))
 		}
 	}
+}
+
+// mailboxes lists the names that fit a pattern.
+func (s *server) mailboxes(t *testing.T, pattern string) (names []string) {
+	t.Helper()
+	c := s.imapClient(t, crashUser, nil)
+	defer c.Close()
+	list, err := c.List("", pattern, nil).Collect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range list {
+		names = append(names, l.Mailbox)
+	}
+	return names
 }
 
 func checkStories(t *testing.T, s *server, told []story) {
