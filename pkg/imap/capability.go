@@ -22,6 +22,7 @@ type Capability struct {
 // value follow, see capabilities.
 var offers = []Capability{
 	{imap.CapIMAP4rev1, "RFC 3501", anyState},
+	{imap.CapIMAP4rev2, "RFC 9051", anyState},
 	{imap.CapLiteralMinus, "RFC 7888", notAuthenticated},
 	{imap.CapLiteralPlus, "RFC 7888", loggedIn},
 	{imap.CapSASLIR, "RFC 4959", notAuthenticated},

@@ -58,6 +58,9 @@ func textKeys(c *store.Criteria) int {
 }
 
 func (c *conn) search(ctx context.Context, r searchRequest) error {
+	if r.ret == nil && c.rev2() { // RFC 9051 §6.4.4: there is no SEARCH response
+		r.ret = &searchReturn{SearchOptions: imap.SearchOptions{ReturnAll: true}}
+	}
 	uids, err := c.find(ctx, &r, nil)
 	if err != nil {
 		return err
@@ -76,9 +79,6 @@ func (c *conn) search(ctx context.Context, r searchRequest) error {
 func (c *conn) find(ctx context.Context, r *searchRequest, arrange func([]imap.UID) ([]imap.UID, error)) ([]imap.UID, error) {
 	if r.modSeq {
 		c.enable(imap.CapCondStore) // RFC 7162 §3.1
-	}
-	if r.ret == nil && c.rev2() { // RFC 9051 §6.4.4: there is no SEARCH response
-		r.ret = &searchReturn{SearchOptions: imap.SearchOptions{ReturnAll: true}}
 	}
 	if err := c.sel.mayFollow(c.running, r.ret); err != nil {
 		return nil, err
