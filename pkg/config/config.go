@@ -52,8 +52,9 @@ type IMAP struct {
 	IdleKeepalive time.Duration
 	Disable       []string // capabilities
 	UIDOnly       bool
-	MessageLimit  int // 0: none
-	SaveLimit     int // 0: none
+	MessageLimit  int    // 0: none
+	SaveLimit     int    // 0: none
+	Admin         string // URI
 }
 
 // POP3 is about the POP3 server.
@@ -102,6 +103,8 @@ type Limits struct {
 	Connections           int   // of one listener
 	ConnectionsPerAddress int
 	SessionsPerAccount    int
+	MailboxesPerAccount   int
+	Annotation            int64 // octets of a value
 }
 
 // Log is about the log.

@@ -92,6 +92,12 @@ var settings = []setting{
 		field: func(c *Config) any { return &c.IMAP.IdleKeepalive },
 	},
 	{
+		key:   "imap.admin",
+		doc:   "Where users may turn to, as clients can show it: \"mailto:postmaster@example.org\". Empty: they are not told.",
+		field: func(c *Config) any { return &c.IMAP.Admin },
+	},
+
+	{
 		key: "imap.disable",
 		doc: "Capabilities that are not offered, and behave as if they did not exist: [\"COMPRESS=DEFLATE\", \"NOTIFY\"]. What cannot\n" +
 			"be without them goes with them. For one account: \"postern account capabilities\".",
@@ -224,6 +230,17 @@ var settings = []setting{
 		doc:   "IMAP sessions of one account at once.",
 		field: func(c *Config) any { return &c.Limits.SessionsPerAccount },
 	},
+	{
+		key: "limits.mailboxes_per_account", preset: "20000",
+		doc:   "Mailboxes that one account can have.",
+		field: func(c *Config) any { return &c.Limits.MailboxesPerAccount },
+	},
+	{
+		key: "limits.annotation", preset: "64KiB",
+		doc:   "The longest value of an annotation (METADATA) that is taken.",
+		field: func(c *Config) any { return &c.Limits.Annotation },
+	},
+
 	{
 		key: "log.level", preset: "info", oneOf: []string{"debug", "info", "warn", "error"},
 		doc:   "How much is logged.",

@@ -208,7 +208,8 @@ func (d *delivery) mailbox(ctx context.Context, target store.Target) (store.Mail
 	if err == nil {
 		list, err = account.ACL(ctx, box.ID)
 	}
-	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrName) || !store.MayPost(list) { // RFC 4314 §2.1, "p"
+	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrName) || errors.Is(err, store.ErrTooManyMailboxes) ||
+		!store.MayPost(list) { // RFC 4314 §2.1, "p"
 		return target.Inbox, nil
 	}
 	return box.ID, err

@@ -15,6 +15,7 @@ var (
 	ErrOverQuota          = errors.New("over quota")
 	ErrTooBig             = errors.New("message too big")
 	ErrTooManyKeywords    = errors.New("too many keywords in mailbox") // 63 fit
+	ErrTooManyMailboxes   = errors.New("too many mailboxes")
 	ErrTooManyAnnotations = errors.New("too many annotations")
 	ErrExpunged           = errors.New("message expunged")
 	ErrInUse              = errors.New("maildrop in use")

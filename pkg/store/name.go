@@ -14,11 +14,15 @@ import (
 // Inbox is the name of the mailbox every account has.
 const Inbox = "INBOX"
 
-// maxLevel and maxName bound a mailbox name, in octets.
+// maxLevel and maxName bound a mailbox name, in octets, maxDepth how many levels a new one has.
 const (
 	maxLevel = 255
 	maxName  = 1000
+	maxDepth = 100
 )
+
+// DefaultMaxMailboxes is how many mailboxes an account can have unless a store is told otherwise.
+const DefaultMaxMailboxes = 20_000
 
 // CanonicalName brings a mailbox name to the form in which it is kept and compared: NFC, INBOX as the first level in
 // capitals (RFC 3501 §5.1), without a leading or trailing delimiter, which clients are in the habit of adding. ErrName
@@ -50,16 +54,21 @@ func CanonicalName(name string) (string, error) {
 func NormalText(s string) string { return norm.NFC.String(s) }
 
 // NewName is CanonicalName for a mailbox to be made: "*" and "%", which LIST could not tell from wildcards, are refused
-// too, and so are names of other people's mailboxes.
+// too, and so are names of other people's mailboxes and those of more than 100 levels.
 func NewName(name string) (string, error) {
 	if strings.ContainsAny(name, "*%") {
 		return "", nameError(name, "wildcard")
 	}
 	canonical, err := CanonicalName(name)
-	if err == nil && (canonical == OthersName || Below(canonical, OthersName)) {
+	switch {
+	case err != nil:
+		return "", err
+	case canonical == OthersName || Below(canonical, OthersName):
 		return "", nameError(name, "other people's")
+	case strings.Count(canonical, Delimiter) >= maxDepth:
+		return "", nameError(name, "too deep")
 	}
-	return canonical, err
+	return canonical, nil
 }
 
 func nameError(name, why string) error {
@@ -84,11 +93,11 @@ func Parents(name string) []string {
 func Below(name, parent string) bool { return strings.HasPrefix(name, parent+Delimiter) }
 
 // Renamed returns the new name of a mailbox when from, which is it or above it, becomes to. All are canonical. ErrName if
-// it would be too long.
+// it would be too long or too deep.
 func Renamed(name, from, to string) (string, error) {
 	renamed := to + strings.TrimPrefix(name, from)
-	if len(renamed) > maxName {
-		return "", nameError(renamed, "too long")
+	if len(renamed) > maxName || strings.Count(renamed, Delimiter) >= maxDepth {
+		return "", nameError(renamed, "too long or too deep")
 	}
 	return renamed, nil
 }

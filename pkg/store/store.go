@@ -45,12 +45,12 @@ type Account interface {
 	// Mailbox returns one mailbox, or ErrNotFound.
 	Mailbox(ctx context.Context, name string) (Mailbox, error)
 	// Create makes a mailbox and those of its parents that are missing. ErrExists, ErrName; ErrUse when another mailbox
-	// has the special use already (RFC 6154 §3).
+	// has the special use already (RFC 6154 §3); ErrTooManyMailboxes.
 	Create(ctx context.Context, name string, use ...imap.MailboxAttr) (Mailbox, error)
 	// SetUse gives a mailbox these special uses in place of those it has. ErrUse as for Create.
 	SetUse(ctx context.Context, name string, use ...imap.MailboxAttr) error
 	// Rename gives a mailbox and all below it a new name, making missing parents. Renaming INBOX moves its messages to a
-	// new mailbox and leaves INBOX and what is below it in place (RFC 3501 §6.3.5).
+	// new mailbox and leaves INBOX and what is below it in place (RFC 3501 §6.3.5). ErrTooManyMailboxes, for what it makes.
 	Rename(ctx context.Context, from, to string) error
 	// Delete removes a mailbox and its messages. ErrHasChildren when others are below it, ErrName for INBOX.
 	Delete(ctx context.Context, name string) error

@@ -73,7 +73,9 @@ func (a *account) Create(ctx context.Context, name string, use ...imap.MailboxAt
 		if use, err = a.freeUse(use, nil); err != nil {
 			return nil, err
 		}
-		a.addParents(name)
+		if err := a.addParents(name, 1); err != nil {
+			return nil, err
+		}
 		info = a.info(a.add(name, use))
 		return tree, nil
 	})
@@ -127,12 +129,16 @@ func (a *account) add(name string, use []imap.MailboxAttr) *mailbox {
 	return b
 }
 
-func (a *account) addParents(name string) {
-	for _, parent := range store.Parents(name) {
-		if a.named(parent) == nil {
-			a.add(parent, nil)
-		}
+// addParents makes the parents of a name that are missing, if there is room for them and for more mailboxes.
+func (a *account) addParents(name string, more int) error {
+	missing := slices.DeleteFunc(store.Parents(name), func(parent string) bool { return a.named(parent) != nil })
+	if len(a.boxes)+len(missing)+more > cmp.Or(a.store.MaxMailboxes, store.DefaultMaxMailboxes) {
+		return store.ErrTooManyMailboxes
 	}
+	for _, parent := range missing {
+		a.add(parent, nil)
+	}
+	return nil
 }
 
 // Rename implements store.Account.
@@ -173,7 +179,9 @@ func (a *account) renameTree(b *mailbox, to string) ([]store.MailboxID, error) {
 		}
 		names[c] = renamed
 	}
-	a.addParents(to)
+	if err := a.addParents(to, 0); err != nil {
+		return nil, err
+	}
 	for c, name := range names {
 		c.name = name
 	}
@@ -182,7 +190,9 @@ func (a *account) renameTree(b *mailbox, to string) ([]store.MailboxID, error) {
 
 // renameInbox moves what is in INBOX to a new mailbox (RFC 3501 §6.3.5).
 func (a *account) renameInbox(inbox *mailbox, to string) ([]store.MailboxID, error) {
-	a.addParents(to)
+	if err := a.addParents(to, 1); err != nil {
+		return nil, err
+	}
 	b := a.add(to, nil)
 	if len(inbox.rows) == 0 {
 		return tree, nil

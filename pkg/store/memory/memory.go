@@ -16,6 +16,8 @@ import (
 type Store struct {
 	// Now is the clock; nil means time.Now. It must be set before the Store is used.
 	Now func() time.Time
+	// MaxMailboxes is how many an account can have; 0 means store.DefaultMaxMailboxes. It must be set before, too.
+	MaxMailboxes int
 
 	hub store.Hub
 

@@ -17,6 +17,7 @@ import (
 
 func open(*testing.T) storetest.Fixture {
 	s := memory.New()
+	s.MaxMailboxes = storetest.MaxMailboxes
 	return storetest.Fixture{
 		Store: s,
 		NewAccount: func(address string, quota int64) store.AccountID {

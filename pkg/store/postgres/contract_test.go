@@ -12,7 +12,9 @@ import (
 // TestContract holds the store to the promises of package store.
 func TestContract(t *testing.T) {
 	t.Parallel()
-	storetest.Run(t, func(t *testing.T) storetest.Fixture { return contractFixture(t, openStore(t)) })
+	storetest.Run(t, func(t *testing.T) storetest.Fixture {
+		return contractFixture(t, openStore(t, func(o *Options) { o.MaxMailboxes = storetest.MaxMailboxes }))
+	})
 }
 
 func contractFixture(t *testing.T, s *Store) storetest.Fixture {

@@ -139,10 +139,15 @@ func (a *account) Create(ctx context.Context, name string, use ...imap.MailboxAt
 	return box, err
 }
 
+// Without a special use the second half is not run.
 const sqlTaken = `
 select name, special_use
 from mailboxes
-where account_id = $1 and (name = any($2) or special_use & $3 <> 0)`
+where account_id = $1 and name = any($2)
+union all
+select name, special_use
+from mailboxes
+where account_id = $1 and $3::smallint <> 0 and special_use & $3 <> 0`
 
 // create makes a mailbox and its missing parents. The tree must be locked.
 func (a *account) create(ctx context.Context, tx pgx.Tx, name string, use int16) error {
@@ -192,7 +197,19 @@ insert into mailbox_state (account_id, mailbox_id)
 select $1, mailbox_id
 from m`
 
+const sqlCountMailboxes = `
+select count(*)
+from mailboxes
+where account_id = $1`
+
 func (a *account) insertMailboxes(ctx context.Context, tx pgx.Tx, names []string, uses []int16) error {
+	var n int
+	if err := tx.QueryRow(ctx, sqlCountMailboxes, a.id).Scan(&n); err != nil {
+		return err
+	}
+	if n+len(names) > a.s.opts.MaxMailboxes {
+		return fmt.Errorf("%d mailboxes and %d more: %w", n, len(names), store.ErrTooManyMailboxes)
+	}
 	ids := make([]int64, len(names))
 	for i := range ids {
 		ids[i] = int64(a.s.ids.next()) // of no other account either: a handle cannot reach another's mail by mistake

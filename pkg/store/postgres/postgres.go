@@ -28,6 +28,7 @@ type Options struct {
 	Undelete           time.Duration // how long expunged messages stay recoverable; 0 means DefaultUndelete, negative not at all
 	MaxConns           int32         // connections at most, a few for deliveries not counted; 0 means 32
 	RecipientDelimiter string        // between user and detail in an address; empty means "+"
+	MaxMailboxes       int           // of one account; 0 means store.DefaultMaxMailboxes
 	Poll               time.Duration // how often watched mailboxes are looked at should a notification be lost; 0 means 5 s
 	IndexFrom          int           // messages from which on a mailbox is indexed for search; 0 means DefaultIndexFrom, negative none
 	IndexLoad          int           // of a processor, in percent, for indexing; 0 means DefaultIndexLoad
@@ -45,6 +46,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.Undelete, DefaultUndelete)
 	setDefault(&o.MaxConns, 32)
 	setDefault(&o.RecipientDelimiter, "+")
+	setDefault(&o.MaxMailboxes, store.DefaultMaxMailboxes)
 	setDefault(&o.Poll, 5*time.Second)
 	setDefault(&o.IndexFrom, DefaultIndexFrom)
 	setDefault(&o.IndexLoad, DefaultIndexLoad)

@@ -14,6 +14,7 @@ var mailboxTests = []contract{
 	{name: "create", run: testMailboxCreate},
 	{name: "create refused", run: testMailboxCreateRefused},
 	{name: "special use", run: testMailboxUse},
+	{name: "bounds", run: testMailboxBounds},
 	{name: "special use set", run: testMailboxSetUse},
 	{name: "delete", run: testMailboxDelete},
 	{name: "UIDVALIDITY grows", run: testMailboxValidity},
@@ -98,6 +99,27 @@ func testMailboxUse(e *env) {
 	e.equal(e.box("renamed").Use, want, "special uses after renaming")
 	_, err = e.account.Create(e.ctx, "other", `\Junk`)
 	e.fails(err, store.ErrUse, "Create with a use taken since")
+}
+
+func testMailboxBounds(e *env) {
+	deep := strings.Repeat("d/", 99) + "d"
+	_, err := e.account.Create(e.ctx, deep+"/d")
+	e.fails(err, store.ErrName, "Create of 101 levels")
+	e.create(deep)
+	e.fails(e.account.Rename(e.ctx, "d", "x/d"), store.ErrName, "Rename to 101 levels")
+	e.ok(e.account.Rename(e.ctx, "d/d", "e"))
+	second := strings.Repeat("f/", 98) + "f"
+	e.create(second)
+	free := MaxMailboxes - len(e.names())
+	_, err = e.account.Create(e.ctx, strings.Repeat("g/", free)+"g")
+	e.fails(err, store.ErrTooManyMailboxes, "Create of one too many")
+	e.create(strings.Repeat("g/", free-2) + "g")
+	e.fails(e.account.Rename(e.ctx, "Sent", "h/h/Sent"), store.ErrTooManyMailboxes, "Rename that makes too many parents")
+	e.ok(e.account.Rename(e.ctx, "Sent", "h/Sent"))
+	e.fails(e.account.Rename(e.ctx, "INBOX", "old"), store.ErrTooManyMailboxes, "Rename of INBOX, which makes one")
+	e.equal(len(e.names()), MaxMailboxes, "mailboxes")
+	e.ok(e.account.Delete(e.ctx, "Junk"))
+	e.ok(e.account.Rename(e.ctx, "INBOX", "old"))
 }
 
 func testMailboxSetUse(e *env) {

@@ -11,6 +11,9 @@ import (
 	"postern/pkg/store"
 )
 
+// MaxMailboxes is how many mailboxes an account of a Fixture can have.
+const MaxMailboxes = 250
+
 // Fixture is a store to be tested, and what an administrator can do to it. It is used by several goroutines.
 type Fixture struct {
 	Store store.Store
