@@ -23,7 +23,7 @@ create table fts_seg (
 create index fts_seg_dropped on fts_seg (account_id, mailbox_id, seg) where state = 2;
 comment on table fts_seg is 'Derived, may be emptied: segments of the index for substring search, built behind delivery.';
 comment on column fts_seg.seg is 'Made like bodies.blob_id, never reused: the blocks of a segment never change.';
-comment on column fts_seg.level is '0 as built; merging 16 neighbours makes one of the next level.';
+comment on column fts_seg.level is '-1 of new mail, 0 of more messages; merging neighbours makes one of the next level.';
 comment on column fts_seg.state is '0 ready; 1 being merged; 2 dropped: its blocks are being deleted.';
 comment on column fts_seg.lo is 'The first UID the segment answers for.';
 comment on column fts_seg.hi is 'The last UID it answers for.';

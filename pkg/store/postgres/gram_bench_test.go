@@ -88,7 +88,7 @@ func BenchmarkSearch(b *testing.B) {
 		float64(wal()-written)/n, float64(f.number(`select coalesce(sum(length(data)), 0) from fts_block`))/n,
 		f.number(`select count(*) from fts_seg where state = 0`))
 	reading := f.open(func(o *Options) {
-		o.IndexFrom, o.sizes = -1, gramSizes{docs: segmentDocs, merge: mergeCount, read: 1 << 30}
+		o.IndexFrom, o.sizes = -1, gramSizes{docs: segmentDocs, merge: mergeCount, read: 1 << 30, batch: batchOctets}
 	})
 	for _, s := range []struct {
 		name string

@@ -8,7 +8,10 @@ import (
 
 const (
 	segmentDocs  = 1024      // messages of a new segment, fewer if they have very many grams
+	tailParts    = 8         // so many segments of new mail make such a one: what is not indexed yet must be read
 	segmentPairs = 2_500_000 // of gram and message, of a new segment: 20 MB, and as much to sort them
+
+	levelTail = -1 // of a segment of new mail
 
 	blockOctets = 4 << 10 // of a block, about; two fit a page of the database
 	maxBits     = 24
@@ -19,6 +22,7 @@ type gramSizes struct {
 	docs  int // of a new segment
 	merge int // segments that are merged
 	read  int // messages that a search reads without asking the index
+	batch int // octets that one transaction of a merge writes
 }
 
 // segmentBuilder collects the grams of messages for a new segment. Places are below segmentDocs.

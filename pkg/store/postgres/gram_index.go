@@ -46,8 +46,12 @@ func (w *indexing) build(ctx context.Context, ready []*gramSeg) (bool, error) {
 	}
 	msgs, err := readRows(rows, nil)
 	tail := g.hi == maxUID
-	if err != nil || tail && len(msgs) < w.builder.docs {
+	if err != nil || tail && len(msgs) < w.s.tailDocs() {
 		return false, err
+	}
+	level := 0
+	if tail && len(msgs) < w.builder.docs {
+		level = levelTail
 	}
 	snap := store.NewSnapshot(store.Mailbox{ID: w.key.box}, nil, msgs)
 	hi, err := w.collect(ctx, snap)
@@ -59,13 +63,16 @@ func (w *indexing) build(ctx context.Context, ready []*gramSeg) (bool, error) {
 	} else if hi == 0 {
 		hi = int64(msgs[len(msgs)-1].UID)
 	}
-	seg := &gramSeg{seg: int64(w.s.ids.next()), lo: g.lo, hi: hi, cover: &w.builder.cover}
+	seg := &gramSeg{seg: int64(w.s.ids.next()), level: level, lo: g.lo, hi: hi, cover: &w.builder.cover}
 	if err := w.store(ctx, seg); err != nil {
 		return false, fmt.Errorf("store segment: %w", err)
 	}
 	w.s.metrics.indexed.Add(float64(seg.cover.n))
 	return true, nil
 }
+
+// tailDocs is how many new messages are worth a segment.
+func (s *Store) tailDocs() int { return max(s.opts.sizes.docs/tailParts, 1) }
 
 // indexStride is how many messages are indexed between two rests.
 const indexStride = 32
@@ -139,9 +146,10 @@ select count(*)
 from messages
 where account_id = $1 and mailbox_id = $2 and uid between $3 and $4`
 
-// shed looks at one segment, another each time: if half of its messages have gone, it is written anew without them.
+// shed looks now and then at one segment, another each time: if half of its messages have gone, it is written anew without
+// them.
 func (w *indexing) shed(ctx context.Context, ready []*gramSeg) error {
-	if len(ready) == 0 {
+	if len(ready) == 0 || rand.IntN(tailParts) > 0 {
 		return nil
 	}
 	g := ready[rand.IntN(len(ready))]

@@ -12,29 +12,56 @@ import (
 // mergeCount is how many neighbours of a level make one segment of the next.
 const mergeCount = 16
 
-// mergeable finds neighbours of the same level to merge, the lowest level first, or returns nil. One that fills a gap
-// between greater ones counts as great as the smaller of them.
-func mergeable(ready []*gramSeg, count int) []*gramSeg {
+// mergeable finds neighbours to merge, and the level of what comes of it, or returns nil. What fills a gap between
+// greater segments becomes one of them; and so many of a level as make one of the next do, the lowest level first.
+func mergeable(ready []*gramSeg, count int) (run []*gramSeg, level int) {
 	levels, top := make([]int, len(ready)), 0
 	for i, g := range ready {
 		levels[i] = g.level
-		if i > 0 && i < len(ready)-1 {
-			levels[i] = max(g.level, min(ready[i-1].level, ready[i+1].level))
-		}
-		top = max(top, levels[i])
+		top = max(top, g.level)
 	}
-	for level := range top + 1 {
+	for level := top; level > levelTail; level-- {
+		if from, to := enclosed(levels, level); from < to {
+			return ready[from:min(to, from+4*count)], level
+		}
+	}
+	for level := levelTail; level <= top; level++ {
+		need := count
+		if level == levelTail {
+			need = tailParts
+		}
 		n := 0
 		for i := range ready {
 			if n++; levels[i] != level {
 				n = 0
 			}
-			if n == count {
-				return ready[i-n+1 : i+1]
+			if n == need {
+				return ready[i-n+1 : i+1], level + 1
 			}
 		}
 	}
-	return nil
+	return nil, 0
+}
+
+// enclosed finds several neighbours below a level between two that are not. One alone is taken for one of that level.
+func enclosed(levels []int, level int) (from, to int) {
+	for i := 0; i < len(levels); i++ {
+		if levels[i] >= level {
+			continue
+		}
+		from := i
+		for i < len(levels) && levels[i] < level {
+			i++
+		}
+		switch {
+		case from == 0 || i == len(levels):
+		case i-from > 1:
+			return from, i
+		default:
+			levels[from] = level
+		}
+	}
+	return 0, 0
 }
 
 const (
@@ -185,7 +212,7 @@ func (m *merger) some(ctx context.Context, tx pgx.Tx) error {
 	b := &blockBatch{tx: tx, k: m.w.k, key: m.w.key, seg: m.out.seg}
 	step := 1 << (m.out.bits - m.bits)
 	m.done = m.out.done
-	for m.done < 1<<m.out.bits && b.total < batchOctets {
+	for m.done < 1<<m.out.bits && b.total < int64(m.w.s.opts.sizes.batch) {
 		writer := newBlockWriter(m.out.cover.n, m.out.bits, m.done, func(block int, raw []byte) error { return b.put(ctx, block, raw) })
 		if err := m.slice(ctx, tx, m.done/step, writer); err != nil {
 			return err

@@ -16,7 +16,7 @@ import (
 
 // small makes an index of small segments, which the test builds itself.
 func small(o *Options) {
-	o.IndexFrom, o.IndexLoad, o.sizes = -1, 100, gramSizes{docs: 12, merge: 3, read: 4}
+	o.IndexFrom, o.IndexLoad, o.sizes = -1, 100, gramSizes{docs: 12, merge: 3, read: 4, batch: 1}
 }
 
 func (f *fixture) index(box store.MailboxID) {

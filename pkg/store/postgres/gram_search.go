@@ -142,7 +142,7 @@ func (q *leafQuery) run(ctx context.Context, l store.Leaf, find *leafFind) error
 		for i, seg := range q.segs {
 			sets[i] = &narrowing{seg: seg}
 		}
-		if err := q.narrow(ctx, sets, grams); err != nil {
+		if err := q.narrow(ctx, sets, grams); err != nil || q.lost {
 			return err
 		}
 		for i, n := range sets {

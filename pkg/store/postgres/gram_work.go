@@ -23,7 +23,7 @@ const (
 	gramWalkPage  = 1000             // mailboxes looked at together
 	gramWalkPause = time.Second      // between two pages
 	gramRoundTime = 30 * time.Second // at least, between two looks at all mailboxes
-	gramArrivals  = 256              // deliveries to a mailbox after which it is looked at
+	gramArrivals  = 128              // deliveries to a mailbox after which it is looked at
 	gramQueue     = 10_000           // mailboxes that are remembered; a walk finds the others
 
 	gramClaim = 2 * time.Minute  // so long a mailbox is one process's, after it was last heard of
@@ -104,9 +104,18 @@ func (s *Store) keepIndexed(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		for key, broken, ok := s.grams.take(); ok && s.opts.IndexFrom > 0 && ctx.Err() == nil; key, broken, ok = s.grams.take() {
-			s.outage.report("index", s.indexBox(ctx, key, broken))
+		s.indexDue(ctx)
+	}
+}
+
+// indexDue indexes the mailboxes that are due.
+func (s *Store) indexDue(ctx context.Context) {
+	for s.opts.IndexFrom > 0 && ctx.Err() == nil {
+		key, broken, ok := s.grams.take()
+		if !ok {
+			return
 		}
+		s.outage.report("index", s.indexBox(ctx, key, broken))
 	}
 }
 
@@ -152,7 +161,7 @@ func (w *gramWalk) page(ctx context.Context) error {
 		w.at = key
 		if behind := min(count, next-1-indexed); count >= int64(w.s.opts.IndexFrom) {
 			w.lag += behind
-			if behind >= int64(w.s.opts.sizes.docs) {
+			if behind >= int64(w.s.tailDocs()) {
 				w.s.grams.behind(key)
 			}
 		}
@@ -253,8 +262,8 @@ func (w *indexing) step(ctx context.Context) (bool, error) {
 	for _, out := range other {
 		return true, w.resume(ctx, out, ready)
 	}
-	if run := mergeable(ready, w.s.opts.sizes.merge); run != nil {
-		return true, w.merge(ctx, run, run[0].level+1)
+	if run, level := mergeable(ready, w.s.opts.sizes.merge); run != nil && firstGap(ready).hi == maxUID {
+		return true, w.merge(ctx, run, level)
 	}
 	built, err := w.build(ctx, ready)
 	if !built || err != nil {

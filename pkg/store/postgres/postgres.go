@@ -50,7 +50,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.Poll, 5*time.Second)
 	setDefault(&o.IndexFrom, DefaultIndexFrom)
 	setDefault(&o.IndexLoad, DefaultIndexLoad)
-	setDefault(&o.sizes, gramSizes{docs: segmentDocs, merge: mergeCount, read: readAtOnce})
+	setDefault(&o.sizes, gramSizes{docs: segmentDocs, merge: mergeCount, read: readAtOnce, batch: batchOctets})
 	if o.Log == nil {
 		o.Log = zap.NewNop()
 	}

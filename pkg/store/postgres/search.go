@@ -84,7 +84,7 @@ func (a *account) judge(ctx context.Context, j *judgement, places [][2]int) erro
 	if err := j.indexed(ctx, finds); err != nil {
 		return err
 	}
-	if j.unindexed >= a.s.opts.sizes.docs {
+	if j.unindexed >= a.s.tailDocs() {
 		a.s.grams.behind(boxKey{a.id, j.have.Mailbox()})
 	}
 	return nil
