@@ -39,6 +39,11 @@ const (
 	pflag      = "github.com/spf13/pflag"
 	cobra      = "github.com/spf13/cobra"
 	humanize   = "github.com/dustin/go-humanize"
+	certmagic  = "github.com/caddyserver/certmagic"
+	acmez      = "github.com/mholt/acmez/v3"
+	libdns     = "github.com/libdns/libdns"
+	miekgDNS   = "github.com/miekg/dns"
+	xnet       = "golang.org/x/net"
 	xtext      = "golang.org/x/text"
 	xsync      = "golang.org/x/sync"
 	xcrypto    = "golang.org/x/crypto"
@@ -67,7 +72,7 @@ var layers = map[string]layer{
 	},
 	"pkg/store/postgres": {
 		ours:   []string{"pkg/store", "pkg/auth", "pkg/message", "pkg/order", "migrations"},
-		theirs: []string{goIMAP, pgx, puddle, goose, compress, zap, prometheus, xsync, xcrypto, xtext},
+		theirs: []string{goIMAP, pgx, puddle, goose, compress, zap, prometheus, xsync, xcrypto, xtext, certmagic, xnet},
 		reason: "the only SQL; it knows no protocol",
 	},
 	"pkg/store/postgres/pgtest": {
@@ -94,9 +99,10 @@ var layers = map[string]layer{
 		ours:   []string{"pkg/store", "pkg/message", "pkg/serve"},
 		theirs: []string{goIMAP, zap, prometheus, xsync}, reason: "a protocol never imports another, nor a concrete store",
 	},
-	"pkg/certs":   {theirs: []string{zap}, reason: "hands out a *tls.Config"},
-	"pkg/gateway": {reason: "wires everything", ours: []string{"pkg", "migrations"}, theirs: []string{""}},
-	"pkg":         {reason: "tests of the repository only"},
+	"pkg/certs":          {theirs: []string{certmagic, acmez, libdns, miekgDNS, zap}, reason: "hands out a *tls.Config"},
+	"pkg/certs/acmetest": {theirs: []string{miekgDNS}, reason: "a CA for tests"},
+	"pkg/gateway":        {reason: "wires everything", ours: []string{"pkg", "migrations"}, theirs: []string{""}},
+	"pkg":                {reason: "tests of the repository only"},
 	"cmd/postern": {
 		ours:   []string{"pkg/gateway", "pkg/config", "pkg/store", "pkg/store/postgres", "pkg/auth", "pkg/observe"},
 		theirs: []string{cobra, pflag, zap, humanize, "golang.org/x/term"}, reason: "flags and exit codes; no logic",

@@ -1,10 +1,11 @@
-// Package certs hands out a *tls.Config whose certificate may change while servers run: one that we make ourselves, or
-// one that is kept in files by somebody else. It knows no protocol and opens no listener.
+// Package certs hands out a *tls.Config whose certificate may change while servers run: one that we make ourselves, one that
+// is kept in files by somebody else, or those that a CA gives us over ACME. It knows no mail protocol and opens no listener.
 package certs
 
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -17,6 +18,7 @@ import (
 const (
 	SelfSigned = "self-signed" // made by us, kept in Options.Dir
 	Files      = "files"       // Options.CertFile and Options.KeyFile, read again when they change
+	FromCA     = "acme"        // Options.ACME; until there is one, that which is self-signed
 )
 
 const (
@@ -26,11 +28,12 @@ const (
 
 // Options says where the certificate comes from.
 type Options struct {
-	Mode     string // SelfSigned or Files
-	Dir      string // for SelfSigned: made when absent
-	Hostname string // for SelfSigned: a name or an address
+	Mode     string // SelfSigned, Files or FromCA
+	Dir      string // for SelfSigned and FromCA: made when absent
+	Hostname string // for SelfSigned and FromCA: a name or an address
 	CertFile string // for Files: PEM, the certificate first, then its chain
 	KeyFile  string // for Files: PEM
+	ACME     ACME   // for FromCA
 
 	Poll time.Duration    // how often Run looks for a change; 0 means 10 seconds
 	Log  *zap.Logger      // nil means none
@@ -47,6 +50,7 @@ type source interface {
 type Manager struct {
 	opt     Options
 	source  source
+	ordered *ordered                        // for FromCA, else nil
 	current atomic.Pointer[tls.Certificate] // never nil; its Leaf is set
 
 	fault  string // of the last look, "" for none; touched by New and then by Run only
@@ -66,7 +70,7 @@ func New(opt Options) (*Manager, error) {
 	}
 	m := &Manager{opt: opt}
 	switch opt.Mode {
-	case SelfSigned:
+	case SelfSigned, FromCA:
 		m.source = &selfSigned{dir: opt.Dir, hostname: opt.Hostname, now: opt.Now, log: opt.Log}
 	case Files:
 		m.source = &files{cert: opt.CertFile, key: opt.KeyFile}
@@ -80,30 +84,75 @@ func New(opt Options) (*Manager, error) {
 	if cert == nil {
 		return nil, errors.New("certificate: none")
 	}
+	if opt.Mode == FromCA {
+		if m.ordered, err = newOrdered(opt.ACME, opt.Log); err != nil {
+			return nil, fmt.Errorf("certificate: %w", err)
+		}
+	}
 	m.use(cert)
 	return m, nil
 }
 
 // TLSConfig returns a configuration for servers: TLS 1.2 or later with Go's defaults for the rest. Every handshake gets
-// the certificate of the moment.
+// the certificate of the moment, with FromCA that for the name the client asks for.
 func (m *Manager) TLSConfig() *tls.Config {
-	return &tls.Config{
-		MinVersion:     tls.VersionTLS12,
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return m.current.Load(), nil },
-	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: m.certificate}
 }
 
-// NotAfter is when the certificate of the moment expires.
-func (m *Manager) NotAfter() time.Time { return m.current.Load().Leaf.NotAfter }
+// certificate chooses for a handshake: the one for the name that is asked for, or that of the first name. While the CA has
+// not given us any, the client may at least see that we are here.
+func (m *Manager) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	if m.ordered == nil {
+		return m.current.Load(), nil
+	}
+	if cert, err := m.ordered.get(hello); err == nil {
+		return cert, nil
+	}
+	first := *hello
+	first.ServerName = m.opt.ACME.Names[0]
+	if cert, err := m.ordered.get(&first); err == nil {
+		return cert, nil
+	}
+	return m.current.Load(), nil
+}
+
+// ChallengeTLS is the configuration for a listener at ACME.TLS, where nothing is spoken after the handshake. It is nil unless
+// the mode is FromCA.
+func (m *Manager) ChallengeTLS() *tls.Config {
+	if m.ordered == nil {
+		return nil
+	}
+	return m.ordered.challengeTLS()
+}
+
+// NotAfter is when the certificate of the moment expires: with FromCA that of the first name, or the zero time while the CA
+// has not given us one.
+func (m *Manager) NotAfter() time.Time {
+	if leaf := m.leaf(); leaf != nil {
+		return leaf.NotAfter
+	}
+	return time.Time{}
+}
 
 // Run keeps the certificate fresh until ctx ends; then it returns nil. It is called once.
 func (m *Manager) Run(ctx context.Context) error {
+	if m.ordered != nil {
+		done := make(chan error, 1)
+		go func() { done <- m.ordered.run(ctx) }()
+		m.keepFresh(ctx)
+		return <-done
+	}
+	m.keepFresh(ctx)
+	return nil
+}
+
+func (m *Manager) keepFresh(ctx context.Context) {
 	t := time.NewTicker(m.opt.Poll)
 	defer t.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-t.C:
 			m.refresh()
 		}
@@ -130,18 +179,46 @@ func (m *Manager) refresh() {
 func (m *Manager) use(cert *tls.Certificate) {
 	m.current.Store(cert)
 	m.fault, m.warned = "", false
+	if m.ordered != nil {
+		return // this one is shown only for want of another, and CertMagic tells of those
+	}
 	m.opt.Log.Info("serving a certificate", zap.Strings("names", cert.Leaf.DNSNames),
 		zap.Stringer("issuer", cert.Leaf.Issuer), zap.Time("expires", cert.Leaf.NotAfter))
 	m.warn()
 }
 
+// warn tells the operator, once a certificate, that it should have been renewed by now.
 func (m *Manager) warn() {
-	if left := m.NotAfter().Sub(m.opt.Now()); left < expiresSoon && !m.warned {
-		m.warned = true
-		text := "the certificate expires soon"
-		if left <= 0 {
-			text = "the certificate has expired: clients refuse it"
-		}
-		m.opt.Log.Warn(text, zap.Time("expires", m.NotAfter()))
+	soon := m.ExpiresSoon()
+	if soon == nil || m.warned {
+		m.warned = soon != nil
+		return
 	}
+	m.warned = true
+	m.opt.Log.Warn(soon.Error(), zap.Time("expires", m.NotAfter()))
+}
+
+// ExpiresSoon says what is wrong with the certificate's time, or that there is none yet; nil when all is well. A certificate
+// of a short life is due later.
+func (m *Manager) ExpiresSoon() error {
+	leaf := m.leaf()
+	if leaf == nil {
+		return errors.New("there is no certificate from the CA yet: clients are shown a self-signed one")
+	}
+	left := leaf.NotAfter.Sub(m.opt.Now())
+	switch due := min(expiresSoon, leaf.NotAfter.Sub(leaf.NotBefore)/5); {
+	case left <= 0:
+		return errors.New("the certificate has expired: clients refuse it")
+	case left < due:
+		return errors.New("the certificate expires soon")
+	}
+	return nil
+}
+
+// leaf is the certificate of the moment, with FromCA that of the first name; nil while the CA has not given us one.
+func (m *Manager) leaf() *x509.Certificate {
+	if m.ordered != nil {
+		return m.ordered.leaf()
+	}
+	return m.current.Load().Leaf
 }

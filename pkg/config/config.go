@@ -22,6 +22,7 @@ type Config struct {
 	LMTP     LMTP
 	HTTP     HTTP
 	TLS      TLS
+	ACME     ACME
 	Crypt    Crypt
 	Store    Store
 	Auth     Auth
@@ -74,9 +75,34 @@ type HTTP struct{ Listen []string }
 
 // TLS is about certificates.
 type TLS struct {
-	Mode     string // "self-signed", "files"
+	Mode     string // "acme", "files", "self-signed"
 	CertFile string
 	KeyFile  string
+}
+
+// ACME is about certificates from a CA.
+type ACME struct {
+	Email     string
+	Names     []string // besides Hostname
+	Directory string   // URL
+	KeyID     string
+	HMACFile  string
+	RootsFile string
+
+	FallbackDirectory string // "": none
+	FallbackKeyID     string
+	FallbackHMACFile  string
+
+	HTTPListen []string // one address, or none
+	TLSListen  []string // the same
+
+	DNS             string // "", "rfc2136", "hook"
+	DNSServer       string
+	DNSKeyName      string
+	DNSKeyAlgorithm string
+	DNSKeyFile      string
+	DNSHook         []string
+	Resolvers       []string
 }
 
 // Crypt is about encryption at rest.

@@ -269,8 +269,8 @@ func (l *loader) complete(c *Config, src Source) {
 	if !c.IsSet("database.migrate_on_start") {
 		c.Database.MigrateOnStart = c.Private()
 	}
-	if !c.IsSet("tls.mode") && c.TLS.CertFile != "" && c.TLS.KeyFile != "" {
-		c.TLS.Mode = "files"
+	if c.TLS.Mode == "" {
+		c.TLS.Mode = certificateMode(c)
 	}
 	if c.DataDir == "" {
 		return
@@ -284,6 +284,17 @@ func (l *loader) complete(c *Config, src Source) {
 	if c.Crypt.MasterKeyFile == "" {
 		c.Crypt.MasterKeyFile = filepath.Join(dir, "master.key")
 	}
+}
+
+// certificateMode is the mode that suits the other settings.
+func certificateMode(c *Config) string {
+	switch {
+	case c.TLS.CertFile != "" && c.TLS.KeyFile != "":
+		return "files"
+	case publicName(c.Hostname):
+		return "acme"
+	}
+	return "self-signed"
 }
 
 func (l *loader) readURL(c *Config) {

@@ -64,8 +64,11 @@ func TestDefaults(t *testing.T) {
 			Listen: []string{"127.0.0.1:24"}, Detail: "existing", RecipientDelimiter: "+", QuotaReject: "452",
 			MaxRecipients: 1000,
 		},
-		HTTP:   HTTP{Listen: []string{"127.0.0.1:8025"}},
-		TLS:    TLS{Mode: "self-signed"},
+		HTTP: HTTP{Listen: []string{"127.0.0.1:8025"}},
+		TLS:  TLS{Mode: "self-signed"},
+		ACME: ACME{
+			Directory: "https://acme-v02.api.letsencrypt.org/directory", HTTPListen: []string{":80"}, DNSKeyAlgorithm: "hmac-sha256",
+		},
 		Crypt:  Crypt{MasterKeyFile: "/var/lib/postern/master.key"},
 		Store:  Store{Compression: "s2", Cache: 256 << 20, Undelete: 14 * 24 * time.Hour, IndexFrom: 2000, IndexLoad: 50},
 		Limits: Limits{Message: 100 << 20, Connections: 20000, ConnectionsPerAddress: 2000, SessionsPerAccount: 50, MailboxesPerAccount: 20_000, Annotation: 64 << 10},
@@ -171,10 +174,10 @@ func TestProblems(t *testing.T) {
 			"imap.listen (…postern.toml:7): 1 is not text",
 			`database.migrate_on_start (…postern.toml:9): "yes" is not true or false`,
 		}},
-		{"words", given{args: []string{"--log-level=loud", "--lmtp-quota-reject=550", "--tls-mode=acme"}}, []string{
+		{"words", given{args: []string{"--log-level=loud", "--lmtp-quota-reject=550", "--tls-mode=magic"}}, []string{
 			`log.level (--log-level): "loud" is not known; it is one of debug, info, warn, error`,
 			`lmtp.quota_reject (--lmtp-quota-reject): "550"`,
-			`tls.mode (--tls-mode): "acme" is not known; it is one of self-signed, files`,
+			`tls.mode (--tls-mode): "magic" is not known; it is one of acme, files, self-signed`,
 		}},
 		{"bounds", given{env: []string{"POSTERN_IMAP_IDLE_KEEPALIVE=1h", "POSTERN_LIMITS_MESSAGE=1", "POSTERN_LMTP_MAX_RECIPIENTS=99", "POSTERN_STORE_UNDELETE=-1d"}}, []string{
 			"imap.idle_keepalive (POSTERN_IMAP_IDLE_KEEPALIVE): 1h is not between 10s and 29m",
@@ -203,6 +206,21 @@ func TestProblems(t *testing.T) {
 		{"certificate files", given{env: []string{"POSTERN_TLS_MODE=files", "POSTERN_TLS_CERT_FILE=/nowhere/cert"}}, []string{
 			"tls.cert_file (POSTERN_TLS_CERT_FILE): open /nowhere/cert", "tls.key_file: is needed",
 		}},
+		{
+			"ACME without a way to prove names",
+			given{env: []string{"POSTERN_TLS_MODE=acme", "POSTERN_ACME_HTTP_LISTEN=off"}},
+			[]string{"acme.http_listen (POSTERN_ACME_HTTP_LISTEN): the CA must be able to look at us"},
+		},
+		{"ACME", given{env: []string{
+			"POSTERN_HOSTNAME=mail.company.jp", "POSTERN_ACME_DIRECTORY=http://ca.company.jp", "POSTERN_ACME_KEY_ID=1", "POSTERN_ACME_NAMES=a b",
+			"POSTERN_ACME_ROOTS_FILE=/nowhere/roots", "POSTERN_ACME_DNS=rfc2136", "POSTERN_ACME_DNS_SERVER=ns1", "POSTERN_ACME_RESOLVERS=ns1",
+			"POSTERN_ACME_TLS_LISTEN=unix:/run/acme",
+		}}, []string{
+			"acme.directory (POSTERN_ACME_DIRECTORY): \"http://ca.company.jp\" is not a URL with https", "acme.hmac_file: is needed with acme.key_id",
+			"acme.names (", "acme.roots_file (", "acme.dns_server (", "acme.dns_key_name: is needed", "acme.dns_key_file: is needed", "acme.resolvers (",
+			"acme.tls_listen (",
+		}},
+		{"ACME with a hook that is none", given{env: []string{"POSTERN_TLS_MODE=acme", "POSTERN_ACME_DNS=hook"}}, []string{"acme.dns_hook: is needed"}},
 		{"no file", given{env: []string{"POSTERN_CONFIG=/nowhere/postern.toml"}}, []string{"configuration file: open /nowhere/postern.toml"}},
 		{"all at once, from everywhere", given{"hostnam = \"x\"\n", []string{"POSTERN_LOG_FORMAT=xml"}, []string{"--limits-message=x"}}, []string{"hostnam (", "log.format (", "limits.message ("}},
 	} {
@@ -263,6 +281,20 @@ func TestNetworks(t *testing.T) {
 	}
 	if want := []string{"192.0.2.1/32", "2001:db8::/32", "10.0.0.0/8"}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// TestCertificateMode: a CA is asked where it could know the name, and nowhere else.
+func TestCertificateMode(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{
+		"mail.company.jp": "acme", "MAIL.Company.JP": "acme", "localhost": "self-signed", "mail": "self-signed", "mail.example.org": "self-signed",
+		"mail.lan": "self-signed", "box.home.arpa": "self-signed", "192.0.2.1": "self-signed", "notexample.org": "acme",
+	} {
+		c, err := given{env: []string{"POSTERN_HOSTNAME=" + name}}.load(t)
+		if err != nil || c.TLS.Mode != want {
+			t.Errorf("%s: %s, %v, want %s", name, c.TLS.Mode, err, want)
+		}
 	}
 }
 

@@ -155,8 +155,9 @@ var settings = []setting{
 		field: func(c *Config) any { return &c.HTTP.Listen },
 	},
 	{
-		key: "tls.mode", preset: "self-signed", oneOf: []string{"self-signed", "files"},
-		doc:   "Where the certificate comes from: made by us (clients will ask), or the two files below, which is also the default\nonce they are set.",
+		key: "tls.mode", oneOf: []string{"", "acme", "files", "self-signed"},
+		doc: "Where the certificate comes from: from a CA over ACME, which is the default where hostname is a public name; the two\n" +
+			"files below, which is the default once they are set; or made by us, about which clients will ask.",
 		field: func(c *Config) any { return &c.TLS.Mode },
 	},
 	{
@@ -168,6 +169,98 @@ var settings = []setting{
 		key:   "tls.key_file",
 		doc:   "Its private key, PEM.",
 		field: func(c *Config) any { return &c.TLS.KeyFile },
+	},
+	{
+		key:   "acme.email",
+		doc:   "Where the CA writes when something is wrong with the certificate.",
+		field: func(c *Config) any { return &c.ACME.Email },
+	},
+	{
+		key:   "acme.names",
+		doc:   "More host names to keep certificates for, besides hostname: [\"imap.example.org\", \"pop.example.org\"]. For names of\ncustomers see \"postern host\".",
+		field: func(c *Config) any { return &c.ACME.Names },
+	},
+	{
+		key: "acme.directory", preset: "https://acme-v02.api.letsencrypt.org/directory",
+		doc:   "The CA's directory. Who uses it agrees to the CA's terms.",
+		field: func(c *Config) any { return &c.ACME.Directory },
+	},
+	{
+		key:   "acme.key_id",
+		doc:   "External account binding, where the CA wants it: the key's name.",
+		field: func(c *Config) any { return &c.ACME.KeyID },
+	},
+	{
+		key:   "acme.hmac_file",
+		doc:   "A file that holds that key, in base64url.",
+		field: func(c *Config) any { return &c.ACME.HMACFile },
+	},
+	{
+		key:   "acme.roots_file",
+		doc:   "Certificates to trust when talking to the CA, PEM, for a CA of your own. Default: those of the system.",
+		field: func(c *Config) any { return &c.ACME.RootsFile },
+	},
+	{
+		key:   "acme.fallback_directory",
+		doc:   "Another CA, asked when the first fails.",
+		field: func(c *Config) any { return &c.ACME.FallbackDirectory },
+	},
+	{
+		key:   "acme.fallback_key_id",
+		doc:   "Its external account binding: the key's name.",
+		field: func(c *Config) any { return &c.ACME.FallbackKeyID },
+	},
+	{
+		key:   "acme.fallback_hmac_file",
+		doc:   "A file that holds that key.",
+		field: func(c *Config) any { return &c.ACME.FallbackHMACFile },
+	},
+	{
+		key: "acme.http_listen", preset: ":80",
+		doc:   "Address where the CA looks for HTTP-01, with tls.mode = acme; \"off\" for none. The CA comes to port 80.",
+		field: func(c *Config) any { return &c.ACME.HTTPListen },
+	},
+	{
+		key:   "acme.tls_listen",
+		doc:   "Address where the CA looks for TLS-ALPN-01. The CA comes to port 443. Default: none.",
+		field: func(c *Config) any { return &c.ACME.TLSListen },
+	},
+	{
+		key: "acme.dns", oneOf: []string{"", "rfc2136", "hook"},
+		doc: "Prove names by records in DNS (DNS-01) instead: with dynamic updates (rfc2136), or a command of yours (hook). Neither\n" +
+			"port 80 nor 443 is needed then.",
+		field: func(c *Config) any { return &c.ACME.DNS },
+	},
+	{
+		key:   "acme.dns_server",
+		doc:   "For rfc2136: the zone's name server, \"ns1.example.org:53\".",
+		field: func(c *Config) any { return &c.ACME.DNSServer },
+	},
+	{
+		key:   "acme.dns_key_name",
+		doc:   "For rfc2136: name of the key that signs updates (TSIG).",
+		field: func(c *Config) any { return &c.ACME.DNSKeyName },
+	},
+	{
+		key: "acme.dns_key_algorithm", preset: "hmac-sha256",
+		doc:   "For rfc2136: its algorithm.",
+		field: func(c *Config) any { return &c.ACME.DNSKeyAlgorithm },
+	},
+	{
+		key:   "acme.dns_key_file",
+		doc:   "For rfc2136: a file that holds the key, in base64.",
+		field: func(c *Config) any { return &c.ACME.DNSKeyFile },
+	},
+	{
+		key: "acme.dns_hook",
+		doc: "For hook: a program and its first arguments. It is called with \"present\" or \"cleanup\", the record's name and its value,\n" +
+			"and must fail when it fails: [\"/usr/local/bin/dns-record\"].",
+		field: func(c *Config) any { return &c.ACME.DNSHook },
+	},
+	{
+		key:   "acme.resolvers",
+		doc:   "Name servers that are asked whether the records of DNS-01 are there: [\"192.0.2.53:53\"]. Default: those of the system.",
+		field: func(c *Config) any { return &c.ACME.Resolvers },
 	},
 	{
 		key:   "crypt.master_key_file",

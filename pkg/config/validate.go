@@ -53,6 +53,7 @@ func (l *loader) validate(c *Config) {
 	l.checkURL(c)
 	l.checkListeners(c)
 	l.checkTLS(c)
+	l.checkACME(c)
 	l.checkNetworks(c)
 	l.checkNumbers(c)
 	ok := len(c.LMTP.RecipientDelimiter) == 1 && strings.Contains("+-_=#.", c.LMTP.RecipientDelimiter)
@@ -98,6 +99,8 @@ func (l *loader) checkListeners(c *Config) {
 		{"pop3.listen", c.POP3.Listen},
 		{"lmtp.listen", c.LMTP.Listen},
 		{"http.listen", c.HTTP.Listen},
+		{"acme.http_listen", c.ACME.HTTPListen},
+		{"acme.tls_listen", c.ACME.TLSListen},
 	} {
 		for _, addr := range at.list {
 			if fault := addressFault(addr); fault != "" {

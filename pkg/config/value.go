@@ -17,7 +17,7 @@ func (s *setting) assign(c *Config, found any) error {
 		return err
 	}
 	if s.oneOf != nil && !slices.Contains(s.oneOf, text) {
-		return fmt.Errorf("%q is not known; it is one of %s", text, strings.Join(s.oneOf, ", "))
+		return fmt.Errorf("%q is not known; it is one of %s", text, strings.TrimPrefix(strings.Join(s.oneOf, ", "), ", "))
 	}
 	return parse(p, text)
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -74,23 +75,15 @@ func New(ctx context.Context, o Options) (_ *Gateway, err error) {
 	if g.backend, err = OpenBackend(ctx, o); err != nil {
 		return nil, err
 	}
-	if g.certs, err = newCerts(o); err != nil {
+	if g.certs, err = newCerts(o, g.backend.Store); err != nil {
 		return nil, err
 	}
 	for _, s := range g.plan(o) {
 		if err := g.listen(ctx, s); err != nil {
-			return nil, fmt.Errorf("%s.listen: %w", s.name, err)
+			return nil, fmt.Errorf("%s: %w", s.setting(), err)
 		}
 	}
 	return g, nil
-}
-
-func newCerts(o Options) (*certs.Manager, error) {
-	c := o.Config
-	return certs.New(certs.Options{
-		Mode: c.TLS.Mode, Dir: c.CertDir(), Hostname: c.Hostname, CertFile: c.TLS.CertFile, KeyFile: c.TLS.KeyFile,
-		Log: o.Log.Named("certs"),
-	})
 }
 
 // planned is a service before its listeners are open.
@@ -99,6 +92,14 @@ type planned struct {
 	server server
 	addrs  []string
 	listen listen.Options
+}
+
+// setting is what says where the service listens.
+func (p planned) setting() string {
+	if strings.Contains(p.name, ".") {
+		return p.name + "_listen"
+	}
+	return p.name + ".listen"
 }
 
 // plan builds the servers.
@@ -111,7 +112,7 @@ func (g *Gateway) plan(o Options) []planned {
 		TLS: g.certs.TLSConfig(), Proxies: config.Networks(c.Proxy.Trusted),
 		Max: c.Limits.Connections, MaxPerAddr: c.Limits.ConnectionsPerAddress,
 	}
-	return []planned{
+	plan := []planned{
 		{"lmtp", &lmtp.Server{
 			Accounts: st, Hostname: c.Hostname, Log: o.Log.Named("lmtp"), Metrics: lmtp.NewMetrics(o.Registry),
 			MaxSize: c.Limits.Message, MaxRecipients: c.LMTP.MaxRecipients, QuotaReject: c.LMTP.QuotaReject == "552",
@@ -127,10 +128,16 @@ func (g *Gateway) plan(o Options) []planned {
 			Disable: c.IMAP.Disable, UIDOnly: c.IMAP.UIDOnly,
 			MessageLimit: c.IMAP.MessageLimit, SaveLimit: c.IMAP.SaveLimit,
 		}, c.IMAP.Listen, clients},
-		{"http", &observe.Endpoint{
-			Gatherer: o.Registry, Log: o.Log.Named("http"), Checks: map[string]observe.Check{"database": st.Ping},
-		}, c.HTTP.Listen, listen.Options{}},
 	}
+	if challenges := g.certs.ChallengeServer(); challenges != nil {
+		plan = append(plan,
+			planned{"acme.http", challenges, c.ACME.HTTPListen, listen.Options{MaxPerAddr: -1}},
+			planned{"acme.tls", g.certs.ChallengeServer(), c.ACME.TLSListen, listen.Options{TLS: g.certs.ChallengeTLS(), MaxPerAddr: -1}})
+	}
+	return append(plan, planned{"http", &observe.Endpoint{ // last: it answers while the others stop
+		Gatherer: o.Registry, Log: o.Log.Named("http"), Checks: map[string]observe.Check{"database": st.Ping},
+		Warnings: map[string]observe.Check{"certificate": func(context.Context) error { return g.certs.ExpiresSoon() }},
+	}, c.HTTP.Listen, listen.Options{}})
 }
 
 // listen opens the listeners of a service; one without addresses is switched off.

@@ -21,6 +21,7 @@ type Check func(ctx context.Context) error
 type Endpoint struct {
 	Gatherer prometheus.Gatherer
 	Checks   map[string]Check // by name; all must pass for /readyz
+	Warnings map[string]Check // those that fail are told there, and change nothing
 	Log      *zap.Logger      // nil: no log
 
 	once   sync.Once
@@ -33,7 +34,7 @@ const checkTime = 3 * time.Second
 func (e *Endpoint) http() *http.Server {
 	e.once.Do(func() {
 		mux := http.NewServeMux()
-		mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, nil) })
+		mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, readiness{Status: "ok"}) })
 		mux.HandleFunc("GET /readyz", e.ready)
 		mux.Handle("GET /metrics", promhttp.HandlerFor(e.Gatherer, promhttp.HandlerOpts{}))
 		e.server = &http.Server{
@@ -66,10 +67,20 @@ func (e *Endpoint) Shutdown(ctx context.Context) error { return e.http().Shutdow
 func (e *Endpoint) ready(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), checkTime)
 	defer cancel()
+	a := readiness{Status: "ok", Failed: faults(ctx, e.Checks), Warnings: faults(ctx, e.Warnings)}
+	code := http.StatusOK
+	if len(a.Failed) > 0 {
+		a.Status, code = "not ready", http.StatusServiceUnavailable
+	}
+	answer(w, code, a)
+}
+
+// faults runs checks beside each other and returns what the failing ones say.
+func faults(ctx context.Context, checks map[string]Check) map[string]string {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	failed := make(map[string]string)
-	for name, check := range e.Checks {
+	for name, check := range checks {
 		wg.Go(func() {
 			if err := check(ctx); err != nil {
 				mu.Lock()
@@ -79,23 +90,19 @@ func (e *Endpoint) ready(w http.ResponseWriter, r *http.Request) {
 		})
 	}
 	wg.Wait()
-	if len(failed) > 0 {
-		answer(w, http.StatusServiceUnavailable, failed)
-		return
-	}
-	answer(w, http.StatusOK, nil)
+	return failed
 }
 
-func answer(w http.ResponseWriter, code int, failed map[string]string) {
+// readiness is what /healthz and /readyz answer.
+type readiness struct {
+	Status   string            `json:"status"`
+	Failed   map[string]string `json:"failed,omitempty"`
+	Warnings map[string]string `json:"warnings,omitempty"`
+}
+
+func answer(w http.ResponseWriter, code int, a readiness) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
-	status := "ok"
-	if code != http.StatusOK {
-		status = "not ready"
-	}
 	// The client may be gone; there is nobody else to tell.
-	_ = json.NewEncoder(w).Encode(struct {
-		Status string            `json:"status"`
-		Failed map[string]string `json:"failed,omitempty"`
-	}{status, failed})
+	_ = json.NewEncoder(w).Encode(a)
 }
