@@ -20,6 +20,7 @@ const tales = 40 // of each kind
 type tale interface {
 	// live does it; an error means that the connection broke and nobody knows.
 	live(c *plainClient) error
+	acknowledged() bool
 	check(t *testing.T, found *findings)
 }
 
@@ -134,8 +135,15 @@ func checkTales(t *testing.T, s *server, all []tale) {
 	for _, name := range found.names {
 		found.boxes[name] = s.mailbox(t, name)
 	}
+	acked := 0
 	for _, y := range all {
 		y.check(t, found)
+		if y.acknowledged() {
+			acked++
+		}
+	}
+	if acked < len(all)/2 {
+		t.Errorf("only %d of %d tales were acknowledged", acked, len(all))
 	}
 }
 
@@ -146,6 +154,8 @@ type batchTale struct {
 }
 
 func (y *batchTale) id(i int) string { return fmt.Sprintf("batch-%d-%d", y.n, i) }
+
+func (y *batchTale) acknowledged() bool { return y.is == done }
 
 func (y *batchTale) live(c *plainClient) error {
 	y.is = unknown
@@ -183,6 +193,8 @@ type replaceTale struct {
 func (y *replaceTale) id(i int) string { return fmt.Sprintf("replace-%d-%d", y.n, i) }
 
 const replacements = 3
+
+func (y *replaceTale) acknowledged() bool { return y.is == done }
 
 func (y *replaceTale) live(c *plainClient) error {
 	y.last = -1
@@ -239,6 +251,8 @@ type renameTale struct {
 
 func (y *renameTale) id() string { return fmt.Sprintf("rename-%d", y.n) }
 
+func (y *renameTale) acknowledged() bool { return y.is == done }
+
 func (y *renameTale) live(c *plainClient) error {
 	y.append = unknown
 	if _, err := c.do("APPEND INBOX %s", taleMail(y.id())); err != nil {
@@ -273,6 +287,8 @@ type deleteTale struct {
 }
 
 func (y *deleteTale) name() string { return fmt.Sprintf("Gone-%d", y.n) }
+
+func (y *deleteTale) acknowledged() bool { return y.is == done }
 
 func (y *deleteTale) live(c *plainClient) error {
 	y.create = unknown
