@@ -17,7 +17,7 @@ func (c *conn) unauthenticate(context.Context, nothing) error {
 	return nil
 }
 
-// forget lets go of everything that belongs to a login: of all that the fields of conn from user to metadata hold, and of what
+// forget lets go of everything that belongs to a login: of all that the fields of conn from user to notified hold, and of what
 // was enabled.
 func (c *conn) forget() {
 	c.deselect()
