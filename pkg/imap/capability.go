@@ -40,6 +40,7 @@ var offers = []Capability{
 	{imap.CapSearchRes, "RFC 5182", loggedIn},
 	{imap.CapMultiSearch, "RFC 7377", loggedIn},
 	{imap.CapWithin, "RFC 5032", loggedIn},
+	{imap.CapSearchFuzzy, "RFC 6203", loggedIn},
 	{capContextSearch, "RFC 5267", loggedIn},
 	{capPartial, "RFC 9394", loggedIn},
 	{imap.CapSort, "RFC 5256", loggedIn},

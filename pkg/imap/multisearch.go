@@ -189,7 +189,9 @@ func (c *conn) searchSource(ctx context.Context, from haystack, r searchRequest)
 	s.resolveCriteria(&k)
 	var uids []imap.UID
 	err := c.asking(func() (err error) {
-		uids, err = s.account.Search(ctx, s.snap, &k)
+		if uids, err = s.account.Search(ctx, s.snap, &k); err == nil && r.wantsScores() {
+			r.scores, err = s.scores(ctx, &k, uids)
+		}
 		return err
 	})
 	switch {
@@ -249,7 +251,7 @@ func numbersOf(uids []imap.UID) []uint32 {
 func cloneCriteria(c *store.Criteria) store.Criteria {
 	k := *c
 	k.UID = slices.Clone(c.UID)
-	k.Not, k.Or = slices.Clone(c.Not), slices.Clone(c.Or)
+	k.Not, k.Or, k.Fuzzy = slices.Clone(c.Not), slices.Clone(c.Or), slices.Clone(c.Fuzzy)
 	each(&k, func(inner *store.Criteria) { *inner = cloneCriteria(inner) })
 	return k
 }

@@ -19,7 +19,9 @@ type searchRequest struct {
 	ret      *searchReturn  // nil asks for the untagged SEARCH of RFC 3501
 	modSeq   bool           // MODSEQ is among the keys
 	byUID    bool
-	refusal  error // why it cannot be carried out
+	refusal  error            // why it cannot be carried out
+	byScore  bool             // SORT puts the best first
+	scores   map[imap.UID]int // of what was found, if they are asked for
 }
 
 func parseSearch(d *wire.Decoder, fl flags) (searchRequest, error) {
@@ -93,6 +95,9 @@ func (c *conn) find(ctx context.Context, r *searchRequest, arrange func([]imap.U
 	var uids []imap.UID
 	err := c.asking(func() (err error) {
 		uids, err = c.sel.account.Search(ctx, c.sel.snap, &r.criteria)
+		if err == nil && r.wantsScores() {
+			r.scores, err = c.sel.scores(ctx, &r.criteria, uids)
+		}
 		if err == nil && arrange != nil {
 			uids, err = arrange(uids)
 		}
@@ -165,6 +170,9 @@ func (c *conn) writeResult(snap *store.Snapshot, nums []uint32, uids []imap.UID,
 		from, to := p.places(n)
 		writePart(c.enc, setOf(nums[from:to]))
 		c.enc.Byte(')')
+	}
+	if r.ret.relevancy {
+		c.writeScores(&r, uids)
 	}
 	if r.modSeq && n > 0 {
 		c.enc.Atom(" MODSEQ ").Number64(int64(highest(snap, r.ret.chosen(uids))))

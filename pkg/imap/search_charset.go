@@ -75,4 +75,7 @@ func each(c *store.Criteria, do func(*store.Criteria)) {
 		do(&c.Or[i][0])
 		do(&c.Or[i][1])
 	}
+	for i := range c.Fuzzy {
+		do(&c.Fuzzy[i])
+	}
 }

@@ -90,6 +90,8 @@ func parseKey(d *wire.Decoder, c *store.Criteria, word string, depth int) {
 		c.Not = append(c.Not, nested(d, next))
 	case word == "OR":
 		c.Or = append(c.Or, [2]store.Criteria{nested(d, next), nested(d, next)})
+	case word == "FUZZY" && d.Knows(imap.CapSearchFuzzy):
+		c.Fuzzy = append(c.Fuzzy, nested(d, next))
 	case word == "" && d.Peek() == '(':
 		parseGroup(d, func() { next(c) })
 	case word == "" && d.Peek() == '$':

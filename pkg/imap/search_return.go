@@ -12,9 +12,10 @@ import (
 // searchReturn is what RETURN asks for.
 type searchReturn struct {
 	imap.SearchOptions
-	partial *partial
-	update  bool // tell of changes: see liveSearch
-	context bool // a hint that there will be more like it, which needs nothing of us (RFC 5267 §4.2)
+	partial   *partial
+	relevancy bool // RFC 6203 §4
+	update    bool // tell of changes: see liveSearch
+	context   bool // a hint that there will be more like it, which needs nothing of us (RFC 5267 §4.2)
 }
 
 // returnOption is a result option.
@@ -26,14 +27,15 @@ type returnOption struct {
 // searchReturns are the result options, some with arguments (RFC 4731 §3.1; SAVE, RFC 5182 §2; PARTIAL,
 // RFC 9394 §3.1; UPDATE and CONTEXT, RFC 5267 §4).
 var searchReturns = map[string]returnOption{
-	"MIN":     {only(imap.CapESearch), func(_ *wire.Decoder, o *searchReturn) { o.ReturnMin = true }},
-	"MAX":     {only(imap.CapESearch), func(_ *wire.Decoder, o *searchReturn) { o.ReturnMax = true }},
-	"ALL":     {only(imap.CapESearch), func(_ *wire.Decoder, o *searchReturn) { o.ReturnAll = true }},
-	"COUNT":   {only(imap.CapESearch), func(_ *wire.Decoder, o *searchReturn) { o.ReturnCount = true }},
-	"SAVE":    {only(imap.CapSearchRes), func(_ *wire.Decoder, o *searchReturn) { o.ReturnSave = true }},
-	"PARTIAL": {[]imap.Cap{capPartial, capContextSearch}, parseReturnPartial},
-	"UPDATE":  {only(capContextSearch), func(_ *wire.Decoder, o *searchReturn) { o.update = true }},
-	"CONTEXT": {only(capContextSearch), func(_ *wire.Decoder, o *searchReturn) { o.context = true }},
+	"MIN":       {only(imap.CapESearch), func(_ *wire.Decoder, o *searchReturn) { o.ReturnMin = true }},
+	"MAX":       {only(imap.CapESearch), func(_ *wire.Decoder, o *searchReturn) { o.ReturnMax = true }},
+	"ALL":       {only(imap.CapESearch), func(_ *wire.Decoder, o *searchReturn) { o.ReturnAll = true }},
+	"COUNT":     {only(imap.CapESearch), func(_ *wire.Decoder, o *searchReturn) { o.ReturnCount = true }},
+	"SAVE":      {only(imap.CapSearchRes), func(_ *wire.Decoder, o *searchReturn) { o.ReturnSave = true }},
+	"PARTIAL":   {[]imap.Cap{capPartial, capContextSearch}, parseReturnPartial},
+	"RELEVANCY": {only(imap.CapSearchFuzzy), func(_ *wire.Decoder, o *searchReturn) { o.relevancy = true }},
+	"UPDATE":    {only(capContextSearch), func(_ *wire.Decoder, o *searchReturn) { o.update = true }},
+	"CONTEXT":   {only(capContextSearch), func(_ *wire.Decoder, o *searchReturn) { o.context = true }},
 }
 
 func only(k imap.Cap) []imap.Cap { return []imap.Cap{k} }

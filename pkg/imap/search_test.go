@@ -59,6 +59,9 @@ func describeCriteria(c *store.Criteria) string {
 	if c.ModSeq != nil {
 		add("modseq %d", c.ModSeq.ModSeq)
 	}
+	for i := range c.Fuzzy {
+		add("~(%s)", describeCriteria(&c.Fuzzy[i]))
+	}
 	for i := range c.Not {
 		add("!(%s)", describeCriteria(&c.Not[i]))
 	}
@@ -122,6 +125,8 @@ func TestParseSearch(t *testing.T) {
 		{` YOUNGER 60 YOUNGER 5 OLDER 2 OLDER 3`, `younger 5s older 3s`},
 		{` RETURN (PARTIAL 1:500) ALL`, ` return {ReturnMin:false ReturnMax:false ReturnAll:false ReturnCount:false ReturnSave:false} partial 1:500`},
 		{` RETURN (MIN partial -5:-1) ALL`, ` return {ReturnMin:true ReturnMax:false ReturnAll:false ReturnCount:false ReturnSave:false} partial -5:-1`},
+		{` FUZZY SUBJECT x SEEN`, `+\Seen ~(Subject="x")`},
+		{` NOT FUZZY (TEXT x FUZZY OR BODY y ALL)`, `!(~(text="x" ~((body="y" | ))))`},
 		{` $`, `uid $`},
 		{` UID $ NOT ($ SEEN)`, `uid $ !(uid $ +\Seen)`},
 		{` RETURN (SAVE) $`, `uid $ return {ReturnMin:false ReturnMax:false ReturnAll:false ReturnCount:false ReturnSave:true}`},
@@ -179,6 +184,9 @@ func depthOf(c *store.Criteria) int {
 	deepest := 0
 	for i := range c.Not {
 		deepest = max(deepest, depthOf(&c.Not[i]))
+	}
+	for i := range c.Fuzzy {
+		deepest = max(deepest, depthOf(&c.Fuzzy[i]))
 	}
 	for i := range c.Or {
 		deepest = max(deepest, depthOf(&c.Or[i][0]), depthOf(&c.Or[i][1]))

@@ -5,6 +5,7 @@ package imap
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"postern/pkg/imap/wire"
 	"postern/pkg/order"
@@ -31,6 +32,7 @@ func parseSort(d *wire.Decoder, fl flags) (sortRequest, error) {
 	if r.by = parseCriteria(d); len(r.by) == 0 {
 		d.Fail("a sort key")
 	}
+	r.byScore = slices.ContainsFunc(r.by, func(k order.Criterion) bool { return k.By == order.Relevancy })
 	return r, r.parseRest(d)
 }
 
@@ -52,6 +54,8 @@ var sortKeys = map[string]struct {
 }{
 	"ARRIVAL": {by: order.Arrival}, "CC": {by: order.ByCc}, "DATE": {by: order.Date}, "FROM": {by: order.ByFrom},
 	"SIZE": {by: order.Size}, "SUBJECT": {by: order.BySubject}, "TO": {by: order.ByTo},
+
+	"RELEVANCY": {order.Relevancy, imap.CapSearchFuzzy},
 
 	"DISPLAYFROM": {order.ByDisplayFrom, imap.CapSortDisplay}, "DISPLAYTO": {order.ByDisplayTo, imap.CapSortDisplay},
 }
@@ -79,7 +83,7 @@ func parseCriteria(d *wire.Decoder) []order.Criterion {
 }
 
 func (c *conn) sort(ctx context.Context, r sortRequest) error {
-	uids, err := c.find(ctx, &r.searchRequest, func(uids []imap.UID) ([]imap.UID, error) { return c.sorted(ctx, uids, r.by) })
+	uids, err := c.find(ctx, &r.searchRequest, func(uids []imap.UID) ([]imap.UID, error) { return c.sorted(ctx, uids, &r) })
 	if err != nil {
 		return err
 	}
@@ -93,17 +97,20 @@ func (c *conn) sort(ctx context.Context, r sortRequest) error {
 }
 
 // sorted puts UIDs, which are ascending, in the order of the criteria.
-func (c *conn) sorted(ctx context.Context, uids []imap.UID, by []order.Criterion) ([]imap.UID, error) {
+func (c *conn) sorted(ctx context.Context, uids []imap.UID, r *sortRequest) ([]imap.UID, error) {
 	needsKeys := false
-	for _, k := range by {
+	for _, k := range r.by {
 		needsKeys = needsKeys || k.By.NeedsKeys()
 	}
 	msgs, err := c.orderable(ctx, uids, needsKeys)
 	if err != nil {
 		return nil, err
 	}
+	for i, uid := range uids {
+		msgs[i].Score = r.scores[uid]
+	}
 	sorted := make([]imap.UID, len(uids))
-	for i, at := range order.Sort(msgs, by) {
+	for i, at := range order.Sort(msgs, r.by) {
 		sorted[i] = uids[at]
 	}
 	return sorted, nil

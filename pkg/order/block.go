@@ -124,6 +124,7 @@ type Message struct {
 	Key
 	Received int64 // INTERNALDATE, in milliseconds since the epoch
 	Size     int64
+	Score    int // how well it answers an inexact search
 }
 
 // date is the sent date of RFC 5256 §2.2, in seconds: ties at the precision that clients see are ties.

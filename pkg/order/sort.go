@@ -19,13 +19,14 @@ const (
 	ByTo
 	ByDisplayFrom
 	ByDisplayTo
+	Relevancy // RFC 6203 §6
 )
 
 // textOf are the sort keys that are text.
 var textOf = map[By]Text{ByCc: Cc, ByFrom: From, BySubject: Subject, ByTo: To, ByDisplayFrom: DisplayFrom, ByDisplayTo: DisplayTo}
 
 // NeedsKeys reports whether it takes more than a snapshot to sort by b.
-func (b By) NeedsKeys() bool { return b != Arrival && b != Size }
+func (b By) NeedsKeys() bool { return b != Arrival && b != Size && b != Relevancy }
 
 // Criterion is one key of a sort.
 type Criterion struct {
@@ -140,6 +141,8 @@ func numbers(msgs []Message, by By) []int64 {
 			ns[i] = m.arrival()
 		case Date:
 			ns[i] = m.date()
+		case Relevancy:
+			ns[i] = -int64(m.Score) // the best first
 		default:
 			ns[i] = m.Size
 		}

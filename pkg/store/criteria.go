@@ -19,6 +19,7 @@ type Criteria struct {
 	Younger, Older          time.Duration // WITHIN, RFC 5032
 	SavedSince, SavedBefore time.Time     // SAVEDATE, RFC 8514
 	EmailID, ThreadID       []string      // OBJECTID, RFC 8474
+	Fuzzy                   []Criteria    // FUZZY, RFC 6203: strings are searched for inexactly, see message.Fuzzy
 }
 
 // Match reports whether m satisfies c, reading the body only if it must. It is the definition of SEARCH: a store may
@@ -54,6 +55,9 @@ func (c *Criteria) Needs() Fields {
 	}
 	for i := range c.Or {
 		f |= c.Or[i][0].Needs() | c.Or[i][1].Needs()
+	}
+	for i := range c.Fuzzy {
+		f |= c.Fuzzy[i].Needs()
 	}
 	return f
 }

@@ -90,7 +90,7 @@ func (m *Matcher) hinted(hint Hint) verdict {
 		return unknown
 	}
 	v := yes
-	if m.hasSent {
+	if m.hasSent || len(m.loose) > 0 {
 		v = unknown
 	}
 	for _, h := range m.header {

@@ -29,8 +29,10 @@ type Matcher struct {
 	header     []imap.SearchCriteriaHeaderField
 	body, text []string
 
-	not []*Matcher
-	or  [][2]*Matcher
+	not   []*Matcher
+	or    [][2]*Matcher
+	fuzzy []*Matcher
+	loose []loose
 }
 
 // span is from <= x < to.
@@ -46,6 +48,11 @@ func (s *span) below(x int64) { s.to = min(s.to, x) }
 // Matcher compiles c. keywords are the mailbox's; now is for Younger and Older. It is good for as long as no keyword is
 // added.
 func (c *Criteria) Matcher(keywords []imap.Flag, now time.Time) *Matcher {
+	return c.compile(keywords, now, false)
+}
+
+// compile is Matcher, for inexact searches too.
+func (c *Criteria) compile(keywords []imap.Flag, now time.Time, inexact bool) *Matcher {
 	m := &Matcher{received: all(), saved: all(), size: all(), sent: all()}
 	for _, uids := range c.UID {
 		m.uids = append(m.uids, Normalize(uids))
@@ -53,12 +60,19 @@ func (c *Criteria) Matcher(keywords []imap.Flag, now time.Time) *Matcher {
 	m.flags(c, keywords)
 	m.dates(c, now)
 	m.numbers(c)
-	m.octets(c)
+	if inexact {
+		m.loose = looseTexts(c)
+	} else {
+		m.octets(c)
+	}
 	for i := range c.Not {
-		m.not = append(m.not, c.Not[i].Matcher(keywords, now))
+		m.not = append(m.not, c.Not[i].compile(keywords, now, inexact))
 	}
 	for i := range c.Or {
-		m.or = append(m.or, [2]*Matcher{c.Or[i][0].Matcher(keywords, now), c.Or[i][1].Matcher(keywords, now)})
+		m.or = append(m.or, [2]*Matcher{c.Or[i][0].compile(keywords, now, inexact), c.Or[i][1].compile(keywords, now, inexact)})
+	}
+	for i := range c.Fuzzy {
+		m.fuzzy = append(m.fuzzy, c.Fuzzy[i].compile(keywords, now, true))
 	}
 	return m
 }
@@ -198,6 +212,9 @@ func (m *Matcher) judge(r *Row, hint Hint) verdict {
 	for _, or := range m.or {
 		v = min(v, max(or[0].judge(r, hint), or[1].judge(r, hint)))
 	}
+	for _, f := range m.fuzzy {
+		v = min(v, f.judge(r, hint))
+	}
 	return v
 }
 
@@ -220,7 +237,7 @@ func (m *Matcher) columns(r *Row) bool {
 }
 
 func (m *Matcher) needsOctets() bool {
-	return m.hasSent || len(m.header) > 0 || len(m.body) > 0 || len(m.text) > 0
+	return m.hasSent || len(m.header) > 0 || len(m.body) > 0 || len(m.text) > 0 || len(m.loose) > 0
 }
 
 // match decides by whatever it takes.
@@ -239,6 +256,11 @@ func (m *Matcher) match(ctx context.Context, r *Row, msg *Message) (bool, error)
 			ok, err = or[1].match(ctx, r, msg)
 		}
 		if !ok || err != nil {
+			return false, err
+		}
+	}
+	for _, f := range m.fuzzy {
+		if ok, err := f.match(ctx, r, msg); !ok || err != nil {
 			return false, err
 		}
 	}
@@ -263,6 +285,11 @@ func (m *Matcher) matchOctets(ctx context.Context, msg *Message) (bool, error) {
 			return false, err
 		}
 		if ok, err := msg.Part.SearchHeader(msg.Body, h.Key, h.Value); !ok || err != nil {
+			return false, err
+		}
+	}
+	for i := range m.loose {
+		if n, err := m.loose[i].score(ctx, msg); n == 0 || err != nil {
 			return false, err
 		}
 	}

@@ -173,6 +173,10 @@ func (c *comparison) key() store.Criteria {
 	}
 	criteria := native(pick(c, keys))
 	switch c.r.IntN(20) {
+	case 3, 4:
+		criteria = store.Criteria{Fuzzy: []store.Criteria{criteria}}
+	case 5:
+		criteria.SavedSince = march(1)
 	case 0:
 		criteria.Younger = 10 * 365 * 24 * time.Hour
 	case 1:
