@@ -42,6 +42,7 @@ var offers = []Capability{
 	{imap.CapWithin, "RFC 5032", loggedIn},
 	{imap.CapSearchFuzzy, "RFC 6203", loggedIn},
 	{capContextSearch, "RFC 5267", loggedIn},
+	{capContextSort, "RFC 5267", loggedIn},
 	{capPartial, "RFC 9394", loggedIn},
 	{imap.CapSort, "RFC 5256", loggedIn},
 	{imap.CapSortDisplay, "RFC 5957", loggedIn},

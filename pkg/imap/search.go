@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"postern/pkg/imap/wire"
+	"postern/pkg/order"
 	"postern/pkg/store"
 
 	"github.com/emersion/go-imap/v2"
@@ -19,9 +20,10 @@ type searchRequest struct {
 	ret      *searchReturn  // nil asks for the untagged SEARCH of RFC 3501
 	modSeq   bool           // MODSEQ is among the keys
 	byUID    bool
-	refusal  error            // why it cannot be carried out
-	byScore  bool             // SORT puts the best first
-	scores   map[imap.UID]int // of what was found, if they are asked for
+	refusal  error             // why it cannot be carried out
+	by       []order.Criterion // of SORT; each key once: a second time it decides nothing
+	byScore  bool              // SORT puts the best first
+	scores   map[imap.UID]int  // of what was found, if they are asked for
 }
 
 func parseSearch(d *wire.Decoder, fl flags) (searchRequest, error) {
@@ -109,6 +111,9 @@ func (c *conn) find(ctx context.Context, r *searchRequest, arrange func([]imap.U
 	c.sel.save(r.ret, uids)
 	if r.ret != nil && r.ret.update {
 		live.members = store.UIDSetOf(slices.Sorted(slices.Values(uids)))
+		if live.by = r.by; live.by != nil {
+			live.sorted = slices.Clone(uids)
+		}
 		c.follow(&live)
 	}
 	return uids, nil

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"postern/pkg/imap/wire"
+	"postern/pkg/order"
 	"postern/pkg/store"
 
 	"github.com/emersion/go-imap/v2"
@@ -20,6 +21,7 @@ const capContextSearch imap.Cap = "CONTEXT=SEARCH"
 const (
 	maxLive       = 16
 	maxLiveRanges = 1 << 16
+	maxLiveSorted = 1 << 17 // of SORT, so many messages
 )
 
 // liveSearch is a search of whose result the client is told every change. Only messages that have changed are looked at
@@ -29,6 +31,9 @@ type liveSearch struct {
 	byUID    bool
 	criteria store.Criteria // as the client wrote them, "*" and \Recent included
 	members  imap.UIDSet    // the result, as the client knows it
+
+	by     []order.Criterion // of SORT
+	sorted []imap.UID        // the result in that order
 
 	last    imap.UID        // what "*" stood for
 	ages    []time.Duration // by which messages begin or cease to match
@@ -58,7 +63,9 @@ func (c *conn) follow(l *liveSearch) {
 		c.refuseUpdates(l, "Not all messages have been looked at.")
 	case !followable(&l.criteria):
 		c.refuseUpdates(l, "What the numbers in it mean will change.")
-	case len(l.members) > maxLiveRanges:
+	case slices.ContainsFunc(l.by, func(k order.Criterion) bool { return k.By == order.Relevancy }):
+		c.refuseUpdates(l, "How well messages answer is not kept up to date.")
+	case len(l.members) > maxLiveRanges || len(l.sorted) > maxLiveSorted:
 		c.refuseUpdates(l, "The result is too large.")
 	default:
 		l.last, _ = s.view.UID(s.view.Len())
@@ -117,8 +124,8 @@ func (c *conn) tellRemoved() {
 		return
 	}
 	gone := store.UIDSetOf(s.view.Gone())
-	for _, l := range s.live {
-		c.tellChange(l, common(l.members, gone), nil)
+	for _, l := range slices.Clone(s.live) {
+		c.tellChange(l, common(l.members, gone), nil, nil)
 	}
 }
 
@@ -161,8 +168,15 @@ func (c *conn) update(ctx context.Context, l *liveSearch) error {
 		return err
 	}
 	match := store.UIDSetOf(uids)
+	gone, come := common(l.members, subtract(look, match)), subtract(match, l.members)
+	var sorted []imap.UID
+	if l.by != nil {
+		if sorted, err = c.arrange(ctx, l, gone, come); err != nil {
+			return err
+		}
+	}
 	l.last, l.checked = last, now
-	c.tellChange(l, common(l.members, subtract(look, match)), subtract(match, l.members))
+	c.tellChange(l, gone, come, sorted)
 	return nil
 }
 
@@ -186,7 +200,9 @@ func (l *liveSearch) aged(snap *store.Snapshot, now time.Time, uids []imap.UID) 
 
 // tellChange tells of messages that leave a result and of others that join it. The place in it goes without saying: it is in
 // the order of the mailbox (RFC 5267 §4.3.2).
-func (c *conn) tellChange(l *liveSearch, gone, come imap.UIDSet) {
+//
+// sorted is the result of a SORT as it will be; nil if nothing joins it.
+func (c *conn) tellChange(l *liveSearch, gone, come imap.UIDSet, sorted []imap.UID) {
 	if len(gone) == 0 && len(come) == 0 {
 		return
 	}
@@ -195,14 +211,19 @@ func (c *conn) tellChange(l *liveSearch, gone, come imap.UIDSet) {
 	if l.byUID {
 		c.enc.Atom(" UID")
 	}
-	if len(gone) > 0 {
+	switch {
+	case l.by != nil:
+		c.tellPlaces(l, gone, come, sorted)
+	case len(gone) > 0:
 		c.enc.Atom(" REMOVEFROM (0 ").NumSet(c.numbers(gone, l.byUID)).Byte(')')
-	}
-	if len(come) > 0 {
-		c.enc.Atom(" ADDTO (0 ").NumSet(c.numbers(come, l.byUID)).Byte(')')
+		fallthrough
+	default:
+		if len(come) > 0 {
+			c.enc.Atom(" ADDTO (0 ").NumSet(c.numbers(come, l.byUID)).Byte(')')
+		}
 	}
 	c.enc.CRLF()
-	if len(l.members) > maxLiveRanges {
+	if len(l.members) > maxLiveRanges || len(l.sorted) > maxLiveSorted {
 		c.unfollow(l.tag)
 		c.refuseUpdates(l, "The result has become too large.")
 	}

@@ -88,8 +88,8 @@ func (f *follower) add() {
 	f.next++
 }
 
-// step changes something and has the client hear of it, or of a part.
-func (f *follower) step() {
+// step changes something and has the client hear of it, or of a part; it returns what it heard.
+func (f *follower) step() []string {
 	uids := imap.UIDSetNum(imap.UID(f.r.IntN(int(f.next))+1), imap.UID(f.r.IntN(int(f.next))+1))
 	var err error
 	switch f.r.IntN(6) {
@@ -105,7 +105,9 @@ func (f *follower) step() {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	f.hear(f.p.do(f.t, []string{"x NOOP", "x FETCH 1:* UID", `x UID STORE 1:* +FLAGS (\Answered)`, "x CHECK"}[f.r.IntN(4)]))
+	lines := f.p.do(f.t, []string{"x NOOP", "x FETCH 1:* UID", `x UID STORE 1:* +FLAGS (\Answered)`, "x CHECK"}[f.r.IntN(4)])
+	f.hear(lines)
+	return lines
 }
 
 func (f *follower) hear(lines []string) {

@@ -32,10 +32,10 @@ var searchReturns = map[string]returnOption{
 	"ALL":       {only(imap.CapESearch), func(_ *wire.Decoder, o *searchReturn) { o.ReturnAll = true }},
 	"COUNT":     {only(imap.CapESearch), func(_ *wire.Decoder, o *searchReturn) { o.ReturnCount = true }},
 	"SAVE":      {only(imap.CapSearchRes), func(_ *wire.Decoder, o *searchReturn) { o.ReturnSave = true }},
-	"PARTIAL":   {[]imap.Cap{capPartial, capContextSearch}, parseReturnPartial},
+	"PARTIAL":   {[]imap.Cap{capPartial, capContextSearch, capContextSort}, parseReturnPartial},
 	"RELEVANCY": {only(imap.CapSearchFuzzy), func(_ *wire.Decoder, o *searchReturn) { o.relevancy = true }},
-	"UPDATE":    {only(capContextSearch), func(_ *wire.Decoder, o *searchReturn) { o.update = true }},
-	"CONTEXT":   {only(capContextSearch), func(_ *wire.Decoder, o *searchReturn) { o.context = true }},
+	"UPDATE":    {[]imap.Cap{capContextSearch, capContextSort}, func(_ *wire.Decoder, o *searchReturn) { o.update = true }},
+	"CONTEXT":   {[]imap.Cap{capContextSearch, capContextSort}, func(_ *wire.Decoder, o *searchReturn) { o.context = true }},
 }
 
 func only(k imap.Cap) []imap.Cap { return []imap.Cap{k} }

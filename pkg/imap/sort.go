@@ -15,7 +15,6 @@ import (
 
 type sortRequest struct {
 	searchRequest
-	by []order.Criterion // each key once: a second time it decides nothing
 }
 
 func parseSort(d *wire.Decoder, fl flags) (sortRequest, error) {
@@ -24,8 +23,8 @@ func parseSort(d *wire.Decoder, fl flags) (sortRequest, error) {
 		if d.Keyword() != "RETURN" || !d.Knows(imap.CapESort) {
 			d.Fail("sort criteria in parentheses")
 		}
-		if r.ret = parseReturn(d.SP()); r.ret.update || r.ret.context {
-			d.Fail("no UPDATE before this") // they need CONTEXT=SORT
+		if r.ret = parseReturn(d.SP()); (r.ret.update || r.ret.context) && !d.Knows(capContextSort) {
+			d.Fail("no UPDATE before this")
 		}
 		d.SP()
 	}
