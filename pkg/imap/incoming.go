@@ -68,6 +68,9 @@ func (in *incoming) take(ctx context.Context, m appendMessage) error {
 	if len(in.drafts) >= maxIncoming {
 		return refusal{code: "LIMIT", text: fmt.Sprintf("At most %d messages at once.", maxIncoming)}
 	}
+	if err := in.c.checkSave(len(in.drafts) + 1); err != nil {
+		return err
+	}
 	var octets appendOctets
 	if m.literal != nil {
 		if err := in.admit(ctx, m.literal); err != nil {
