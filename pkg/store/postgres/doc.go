@@ -30,6 +30,14 @@
 // Bodies are read in pages of many messages ahead of the caller, or one window at a time; never is a connection held
 // while the caller has control (rule 4).
 //
+// # Search
+//
+// A search judges messages by the snapshot first. If that leaves many open, it asks the substring index (gram*.go), and
+// reads what is open still. Criteria.Match is the definition; the index may only be faster. Its segments (fts_seg) each say
+// which messages they speak of, and file these under grams in blocks (fts_block); gram.go says what a gram is. They are
+// built in the background (keepIndexed), a mailbox by one process at a time (fts_state), merged in levels, and may be
+// thrown away.
+//
 // # Bodies
 //
 // A message of Size octets with a header of hsize octets (up to and including the empty line; the prefix that a delivery

@@ -13,16 +13,6 @@ import (
 	"postern/pkg/message"
 )
 
-// setOf are the grams of a text.
-func setOf(in message.Place, texts ...string) *gramSet {
-	s := newGramSet()
-	for _, text := range texts {
-		s.Text(in, []byte(text))
-		s.End()
-	}
-	return s
-}
-
 func TestGramsOf(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
