@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
-	"time"
 )
 
 // mail is a message of a test: date (in seconds), id, references, subject.
@@ -189,7 +188,7 @@ func randomMails(r *rand.Rand) []mail {
 
 func TestThreadNaive(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(20_000) {
+	for seed := range uint64(6000) {
 		mails := randomMails(rand.New(rand.NewPCG(seed, 1)))
 		msgs := block(mails)
 		if got, want := spell(References(msgs)), naiveReferences(msgs); got != want {
@@ -222,7 +221,8 @@ func count(t *Threads) (n, deepest int) {
 	return n, deepest
 }
 
-// TestThreadHostile: what a sender can do with references costs no more than any other mail.
+// TestThreadHostile: what a sender can do with references costs no more than any other mail. Walking up to find loops, or
+// recursion, would make this test take minutes, or crash.
 func TestThreadHostile(t *testing.T) {
 	t.Parallel()
 	const n = 100_000
@@ -242,11 +242,12 @@ func TestThreadHostile(t *testing.T) {
 		}
 		msgs := block(mails)
 		for alg, run := range map[string]func([]Message) *Threads{"REFERENCES": References, "REFS": Refs} {
-			start := time.Now()
-			if got, deepest := count(run(msgs)); got != n {
+			got, deepest := count(run(msgs))
+			if got != n {
 				t.Errorf("%s, %s: %d messages of %d", name, alg, got, n)
-			} else if took := time.Since(start); took > 20*time.Second {
-				t.Errorf("%s, %s: %v (depth %d)", name, alg, took, deepest)
+			}
+			if strings.HasPrefix(name, "a chain") && deepest != n {
+				t.Errorf("%s, %s: %d deep, want %d", name, alg, deepest, n)
 			}
 		}
 	}
