@@ -52,7 +52,7 @@ func comeBack(t *testing.T, n int) float64 {
 	want := change100(t, a, n)
 	c := w.login(t)
 	c.exchange(t, "enable ENABLE QRESYNC")
-	start := statements(t, registry)
+	start := settled(t, registry)
 	began := time.Now()
 	told := c.exchange(t, fmt.Sprintf("back EXAMINE INBOX (QRESYNC (%s %s))", code(before, "UIDVALIDITY"), code(before, "HIGHESTMODSEQ")))
 	took := statements(t, registry) - start
@@ -61,6 +61,21 @@ func comeBack(t *testing.T, n int) float64 {
 		t.Errorf("%d messages: told\n%q, want\n%q", n, got, want)
 	}
 	return took
+}
+
+// settled returns how many statements have been run, once the work behind the sessions' backs has ended for now.
+func settled(t *testing.T, r *prometheus.Registry) float64 {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	last := statements(t, r)
+	for quiet := 0; quiet < 10; quiet++ {
+		<-tick.C
+		if now := statements(t, r); now != last {
+			last, quiet = now, 0
+		}
+	}
+	return last
 }
 
 func openPostgres(t *testing.T, url string, r prometheus.Registerer) *postgres.Store {
