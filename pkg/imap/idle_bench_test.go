@@ -31,13 +31,23 @@ func BenchmarkIdle(b *testing.B) {
 		b.Fatal(err)
 	}
 	l := startServing(b, w.server, listenTLS(b, selfSigned(b)))
-	for b.Loop() {
-		before, routines := memoryInUse(), runtime.NumGoroutine()
-		quit := startIdlers(b, l.Addr().String())
-		b.ReportMetric(float64(memoryInUse()-before)/idlers, "B/session")
-		b.ReportMetric(float64(runtime.NumGoroutine()-routines)/idlers, "goroutines/session")
-		quit()
+	for name := range idleWays {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				before, routines := memoryInUse(), runtime.NumGoroutine()
+				quit := startIdlers(b, l.Addr().String(), name)
+				b.ReportMetric(float64(memoryInUse()-before)/idlers, "B/session")
+				b.ReportMetric(float64(runtime.NumGoroutine()-routines)/idlers, "goroutines/session")
+				quit()
+			}
+		})
 	}
+}
+
+// idleWays are ways to wait for news: what a client says, and what it hears when it waits.
+var idleWays = map[string]struct{ says, hears string }{
+	"IDLE":   {"c IDLE\r\n", "+ "},
+	"NOTIFY": {"c NOTIFY SET (selected (MessageNew (UID FLAGS) MessageExpunge FlagChange)) (personal (MessageNew MessageExpunge FlagChange MailboxName))\r\n", "c OK"},
 }
 
 func memoryInUse() int64 {
@@ -50,9 +60,9 @@ func memoryInUse() int64 {
 }
 
 // startIdlers runs the clients and returns when all of them idle.
-func startIdlers(b *testing.B, addr string) (quit func()) {
+func startIdlers(b *testing.B, addr, way string) (quit func()) {
 	cmd := exec.Command(os.Args[0], "-test.run=^TestIdleClients$")
-	cmd.Env = append(os.Environ(), clientsEnv+"="+addr+" "+strconv.Itoa(idlers))
+	cmd.Env = append(os.Environ(), clientsEnv+"="+addr+" "+strconv.Itoa(idlers)+" "+way)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -80,11 +90,12 @@ func startIdlers(b *testing.B, addr string) (quit func()) {
 
 // TestIdleClients is no test but the other side of BenchmarkIdle.
 func TestIdleClients(t *testing.T) {
-	addr, n, ok := strings.Cut(os.Getenv(clientsEnv), " ")
-	if !ok {
+	words := strings.Fields(os.Getenv(clientsEnv))
+	if len(words) != 3 {
 		return
 	}
-	count, err := strconv.Atoi(n)
+	addr, way := words[0], idleWays[words[2]]
+	count, err := strconv.Atoi(words[1])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +105,7 @@ func TestIdleClients(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() { _ = c.Close() }() // the benchmark is over
-		if _, err := fmt.Fprintf(c, "a LOGIN %s %s\r\nb SELECT INBOX\r\nc IDLE\r\n", testUser, testPassword); err != nil {
+		if _, err := fmt.Fprintf(c, "a LOGIN %s %s\r\nb SELECT INBOX\r\n%s", testUser, testPassword, way.says); err != nil {
 			t.Fatal(err)
 		}
 		for r := bufio.NewReader(c); ; {
@@ -102,7 +113,7 @@ func TestIdleClients(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if strings.HasPrefix(line, "+ ") {
+			if strings.HasPrefix(line, way.hears) {
 				break
 			}
 		}

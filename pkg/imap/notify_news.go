@@ -17,8 +17,8 @@ const (
 	maxNoticed = 50_000
 	// maxToldNew is how many new messages of the selected mailbox are described unasked at once; beyond, likewise.
 	maxToldNew = 10_000
-	// surveyShare: of the time that a session asks for the state of all mailboxes, it spends this part asking at most.
-	surveyShare = 10
+	// surveyShare: a session that asks for the state of all mailboxes waits at least this many times as long as that took.
+	surveyShare = 4
 )
 
 // notification is a NOTIFY in effect.
@@ -229,7 +229,7 @@ func (c *conn) tellNotified(ctx context.Context, force bool) error {
 	case c.enc.Err() != nil:
 		return &lost{c.enc.Err()}
 	case err != nil:
-		n.news = true
+		n.news, n.rest = true, time.Now().Add(freshFor)
 		c.logUntold(err)
 	}
 	return nil

@@ -88,3 +88,36 @@ func TestWatchLosesNothing(t *testing.T) {
 		mu.Unlock()
 	}
 }
+
+// TestWatchAlso has one Watch woken for several accounts.
+func TestWatchAlso(t *testing.T) {
+	t.Parallel()
+	var h Hub
+	w := h.Watch(1)
+	w.Also(2, 3)
+	w.Also(3, 1)
+	h.Wake(2, 7)
+	if woken(w) {
+		t.Error("woken for an account that is no longer asked for")
+	}
+	h.Wake(3, 8)
+	h.Wake(1, 9)
+	if !woken(w) || !slices.Equal(w.Take(), []MailboxID{8, 9}) {
+		t.Error("not woken for both")
+	}
+	w.Also()
+	h.Wake(3, 8)
+	if woken(w) {
+		t.Error("woken for an account that is no longer asked for")
+	}
+	h.Wake(1)
+	if !woken(w) {
+		t.Error("no longer woken for its own account")
+	}
+	w.Also(2)
+	w.Close()
+	w.Also(4)
+	if got := h.Accounts(); len(got) != 0 {
+		t.Errorf("accounts %v are still watched", got)
+	}
+}
