@@ -41,6 +41,7 @@ var offers = []Capability{
 	{imap.CapMultiSearch, "RFC 7377", loggedIn},
 	{imap.CapWithin, "RFC 5032", loggedIn},
 	{imap.CapSearchFuzzy, "RFC 6203", loggedIn},
+	{imap.CapFilters, "RFC 5466", loggedIn},
 	{capContextSearch, "RFC 5267", loggedIn},
 	{capContextSort, "RFC 5267", loggedIn},
 	{capPartial, "RFC 9394", loggedIn},

@@ -74,6 +74,9 @@ func (c *conn) multiSearch(ctx context.Context, r multiSearchRequest) error {
 	case r.ret.update:
 		return badf("UPDATE is for SEARCH.")
 	}
+	if err := c.expandFilters(ctx, &r.searchRequest); err != nil {
+		return err
+	}
 	if r.modSeq {
 		c.enable(imap.CapCondStore) // RFC 7162 §3.1
 	}

@@ -81,11 +81,15 @@ func (c *conn) search(ctx context.Context, r searchRequest) error {
 
 // find returns the messages that a search asks for, in the order that arrange, if there is one, puts them in.
 func (c *conn) find(ctx context.Context, r *searchRequest, arrange func([]imap.UID) ([]imap.UID, error)) ([]imap.UID, error) {
-	if r.modSeq {
-		c.enable(imap.CapCondStore) // RFC 7162 §3.1
-	}
 	if err := c.sel.mayFollow(c.running, r.ret); err != nil {
 		return nil, err
+	}
+	if err := c.expandFilters(ctx, r); err != nil {
+		c.sel.beginSave(r.ret)
+		return nil, err
+	}
+	if r.modSeq {
+		c.enable(imap.CapCondStore) // RFC 7162 §3.1
 	}
 	live := liveSearch{tag: c.running, byUID: r.byUID, criteria: cloneCriteria(&r.criteria), checked: time.Now()}
 	c.resolveCriteria(&r.criteria)

@@ -38,6 +38,9 @@ func parseProgram(d *wire.Decoder, charset, word string) store.Criteria {
 	if n := textKeys(&c); n > maxTextKeys {
 		d.Fail("at most %d keys that look into messages, not %d", maxTextKeys, n)
 	}
+	if charset != "" && !strings.EqualFold(charset, "US-ASCII") && !strings.EqualFold(charset, "UTF-8") && usesFilters(&c) {
+		d.Fail("filters in UTF-8 only") // RFC 5466 §3.1
+	}
 	if charset == "" || strings.EqualFold(charset, "US-ASCII") {
 		charset = "UTF-8"
 	}

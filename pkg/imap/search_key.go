@@ -44,6 +44,8 @@ var searchKeys = map[string]func(*wire.Decoder, *store.Criteria){
 	"BODY":    func(d *wire.Decoder, c *store.Criteria) { c.Body = append(c.Body, searchText(d.SP())) },
 	"TEXT":    func(d *wire.Decoder, c *store.Criteria) { c.Text = append(c.Text, searchText(d.SP())) },
 
+	"FILTER": keyOf(imap.CapFilters, parseFilter),
+
 	"YOUNGER": keyOf(imap.CapWithin, parseYounger),
 	"OLDER":   keyOf(imap.CapWithin, parseOlder),
 

@@ -59,6 +59,9 @@ func describeCriteria(c *store.Criteria) string {
 	if c.ModSeq != nil {
 		add("modseq %d", c.ModSeq.ModSeq)
 	}
+	for _, name := range c.Filter {
+		add("filter %s", name)
+	}
 	for i := range c.Fuzzy {
 		add("~(%s)", describeCriteria(&c.Fuzzy[i]))
 	}
@@ -127,6 +130,8 @@ func TestParseSearch(t *testing.T) {
 		{` RETURN (MIN partial -5:-1) ALL`, ` return {ReturnMin:true ReturnMax:false ReturnAll:false ReturnCount:false ReturnSave:false} partial -5:-1`},
 		{` FUZZY SUBJECT x SEEN`, `+\Seen ~(Subject="x")`},
 		{` NOT FUZZY (TEXT x FUZZY OR BODY y ALL)`, `!(~(text="x" ~((body="y" | ))))`},
+		{` FILTER on-vacation NOT FILTER x`, `filter on-vacation !(filter x)`},
+		{` CHARSET UTF-8 FILTER x`, `filter x`},
 		{` $`, `uid $`},
 		{` UID $ NOT ($ SEEN)`, `uid $ !(uid $ +\Seen)`},
 		{` RETURN (SAVE) $`, `uid $ return {ReturnMin:false ReturnMax:false ReturnAll:false ReturnCount:false ReturnSave:true}`},
@@ -155,6 +160,7 @@ func TestParseSearchBad(t *testing.T) {
 		` HEADER X`, ` SINCE 31-Foo-2020`, ` SINCE 2020-01-01`, ` SINCE 30-Feb-2020`, ` LARGER x`, ` LARGER -1`, ` SMALLER`,
 		` UID`, ` UID x`, ` 0`, ` 1,`, ` KEYWORD`, ` KEYWORD \Foo`, ` MODSEQ`, ` MODSEQ x`, ` MODSEQ "/flags/x" 1`,
 		` MODSEQ "/flags/x" some 1`, ` RETURN (MIN)`, ` RETURN MIN ALL`, ` RETURN (LEAST) ALL`, ` $5`, ` $,1`,
+		` FILTER`, ` FILTER a/b`, ` FILTER "a"`, ` CHARSET EUC-JP FILTER x`,
 		` RETURN (PARTIAL) ALL`, ` RETURN (PARTIAL 1:*) ALL`, ` RETURN (PARTIAL 0:1) ALL`, ` RETURN (PARTIAL -1:5) ALL`, ` RETURN (PARTIAL 1:-5) ALL`,
 		` RETURN (PARTIAL 5) ALL`, ` RETURN (PARTIAL 1:2 ALL) ALL`, ` RETURN (PARTIAL 1:2 PARTIAL 3:4) ALL`, ` YOUNGER 0`, ` OLDER -1`, ` OLDER`, ` RETURN (MIN`,
 		` CHARSET`, ` CHARSET UTF-8`, ` CHARSET UTF-8 RETURN (MIN) ALL`, ` "x"`, " SUBJECT \"\xff\"", " SUBJECT \"a\x00\"",

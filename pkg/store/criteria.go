@@ -19,6 +19,7 @@ type Criteria struct {
 	Younger, Older          time.Duration // WITHIN, RFC 5032
 	SavedSince, SavedBefore time.Time     // SAVEDATE, RFC 8514
 	EmailID, ThreadID       []string      // OBJECTID, RFC 8474
+	Filter                  []string      // FILTERS, RFC 5466: names, replaced before a store sees them
 	Fuzzy                   []Criteria    // FUZZY, RFC 6203: strings are searched for inexactly, see message.Fuzzy
 }
 
