@@ -24,14 +24,13 @@ func parseSetMetadata(d *wire.Decoder, _ flags) (setMetadataRequest, error) {
 	r := setMetadataRequest{mailbox: d.SP().Mailbox()}
 	entry := ""
 	d.SP().List(func() {
-		switch value, ok := "", false; {
-		case entry == "":
+		if entry == "" {
 			entry = parseEntry(d)
-		default:
-			value, ok = d.NString8()
-			r.set(d, entry, value, ok)
-			entry = ""
+			return
 		}
+		value, ok := d.NString8()
+		r.set(d, entry, value, ok)
+		entry = ""
 	})
 	if entry != "" || len(r.values) == 0 {
 		d.Fail("an entry and its value before this")
