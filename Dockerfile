@@ -19,7 +19,7 @@ ENV POSTERN_DATA_DIR=/var/lib/postern \
 	POSTERN_HTTP_LISTEN=:8025 \
 	POSTERN_LMTP_LISTEN=:24
 VOLUME /var/lib/postern
-EXPOSE 993 995 24
+EXPOSE 80 993 995 24
 HEALTHCHECK --interval=10s --timeout=3s CMD ["/postern", "health"]
 ENTRYPOINT ["/postern"]
 CMD ["serve"]

@@ -66,7 +66,7 @@ func listenBoth(t testing.TB) (net.PacketConn, net.Listener) {
 		if err == nil {
 			return pc, l
 		}
-		pc.Close()
+		pc.Close() //nolint:errcheck // another is tried
 		if !errors.Is(err, syscall.EADDRINUSE) {
 			t.Fatal(err)
 		}
