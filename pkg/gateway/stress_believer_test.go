@@ -36,6 +36,7 @@ type believer struct {
 	w        *world
 	addr     string
 	user     string
+	prefix   string // of the mailboxes' names: somebody else's, which are shared
 	c        net.Conn
 	in       *bufio.Reader
 	tags     int
@@ -278,19 +279,22 @@ func spelled(list []any) string {
 	return strings.Join(flags, " ")
 }
 
+// wire is a mailbox's name as this user has it.
+func (d *believer) wire(box string) string { return `"` + d.prefix + box + `"` }
+
 // sel selects a mailbox, with what is remembered of it where possible.
 func (d *believer) sel(box string) error {
 	d.leave()
 	before, ok := d.seen[box]
 	d.box, d.pic = box, &picture{}
 	if !d.qresync || !ok || before.modSeq == 0 {
-		if _, err := d.ok("SELECT %s", box); err != nil {
+		if _, err := d.ok("SELECT %s", d.wire(box)); err != nil {
 			return err
 		}
 		return d.fill(0)
 	}
 	d.pic.msgs, d.earlier, d.fetched = slices.Clone(before.msgs), true, make(map[uint32]known)
-	_, err := d.ok("SELECT %s (QRESYNC (%s %d))", box, before.validity, before.modSeq)
+	_, err := d.ok("SELECT %s (QRESYNC (%s %d))", d.wire(box), before.validity, before.modSeq)
 	d.earlier = false
 	if err != nil {
 		return err

@@ -28,7 +28,8 @@ const (
 
 var stressBoxes = []string{"INBOX", "One", "Two", "Three"}
 
-// TestFiftySessions lets 50 connections to two processes do everything at once in the same mailboxes. Each keeps a picture of what
+// TestFiftySessions lets 50 connections of two users to two processes do everything at once in the same mailboxes, which
+// are shared. Each keeps a picture of what
 // it was told and complains at once of whatever contradicts it: a message number that means another message, an expunge at
 // the wrong moment, a UID that changes its message, a mod-sequence that goes back or stands for two sets of flags. In the end
 // all pictures must be what is there, every message acknowledged must have had a UID of its own, and none may have gone
@@ -39,7 +40,8 @@ func TestFiftySessions(t *testing.T) {
 	s := &sessionsStress{T: t, w: newWorld(stressBoxes), end: time.Now().Add(*stressFor)}
 	limits := "POSTERN_LIMITS_SESSIONS_PER_ACCOUNT=" + strconv.Itoa(2*devices)
 	s.gateways = []*inProcess{startGateway(t, dsn, limits), startGateway(t, dsn, limits)}
-	s.user = s.gateways[0].accounts(t, 1)[0]
+	users := s.gateways[0].accounts(t, 2)
+	s.user, s.guest = users[0], users[1]
 	s.prepare()
 	var wg sync.WaitGroup
 	for i := range stressSenders {
@@ -61,7 +63,8 @@ type sessionsStress struct {
 	*testing.T
 	w        *world
 	gateways []*inProcess
-	user     string
+	user     string // whose mailboxes they are
+	guest    string // with whom they are shared
 	end      time.Time
 	made     atomic.Int64 // messages
 	commands atomic.Int64
@@ -69,10 +72,14 @@ type sessionsStress struct {
 
 func (s *sessionsStress) device(i int) *believer {
 	g := s.gateways[i%len(s.gateways)]
-	return &believer{w: s.w, addr: g.addr("imap"), user: s.user, qresync: i%3 != 0, seen: make(map[string]picture)}
+	d := &believer{w: s.w, addr: g.addr("imap"), user: s.user, qresync: i%3 != 0, seen: make(map[string]picture)}
+	if i%4 == 3 {
+		d.user, d.prefix = s.guest, "Other Users/"+s.user+"/"
+	}
+	return d
 }
 
-// prepare makes the mailboxes.
+// prepare makes the mailboxes and shares them.
 func (s *sessionsStress) prepare() {
 	d := s.device(0)
 	if err := d.connect(); err != nil {
@@ -81,6 +88,11 @@ func (s *sessionsStress) prepare() {
 	defer d.c.Close()
 	for _, name := range stressBoxes[1:] {
 		if _, err := d.ok("CREATE %s", name); err != nil {
+			s.Fatal(err)
+		}
+	}
+	for _, name := range stressBoxes {
+		if _, err := d.ok("SETACL %s %s lrswite", name, s.guest); err != nil {
 			s.Fatal(err)
 		}
 	}
@@ -176,7 +188,7 @@ func (s *sessionsStress) append(d *believer, r *rand.Rand) error {
 	subject := fmt.Sprintf("appended %d", s.made.Add(1))
 	flags := []string{"", `\Seen`, `\Flagged $Label`}[r.IntN(3)]
 	mail := "Subject: " + subject + "\r\n\r\n" + strings.Repeat("Text.\r\n", r.IntN(300))
-	reply, err := d.ok("APPEND %s (%s) {%d+}\r\n%s", box, flags, len(mail), mail)
+	reply, err := d.ok("APPEND %s (%s) {%d+}\r\n%s", d.wire(box), flags, len(mail), mail)
 	if err != nil {
 		return err
 	}
@@ -194,6 +206,9 @@ func (s *sessionsStress) store(d *believer, r *rand.Rand) error {
 	}
 	uid, set, msgs := s.some(d, r)
 	flag := []string{`\Seen`, `\Flagged`, `\Answered`, "$Label", `\Deleted`}[r.IntN(5)]
+	if flag == `\Deleted` && slices.ContainsFunc(msgs, func(m known) bool { return m.uid == 0 }) {
+		flag = `\Draft` // it would not be known which messages may go
+	}
 	if flag == `\Deleted` {
 		s.w.mayLeave(d.box, msgs)
 	}
@@ -228,7 +243,7 @@ func (s *sessionsStress) transfer(d *believer, r *rand.Rand, how string) error {
 	}
 	uid, set, _ := s.some(d, r)
 	d.copied = ""
-	reply, err := d.run("%s%s %s %s", uid, how, set, to)
+	reply, err := d.run("%s%s %s %s", uid, how, set, d.wire(to))
 	if err != nil {
 		return err
 	}

@@ -134,7 +134,7 @@ func (w *world) account(t *testing.T, box string, next imap.UID, left []known) {
 	}
 	for uid := imap.UID(1); uid < next; uid++ {
 		if !there[uid] && !b.movedOut[uid] && !w.deleted(place{box, uid}) {
-			t.Errorf("%s: UID %d (%s) is gone and nobody removed it", box, uid, b.subjects[uid])
+			t.Errorf("%s: UID %d (%s) is gone and nobody removed it; its flags were %v, it came from %v", box, uid, b.subjects[uid], b.flagsOf(uid), b.origins[uid])
 		}
 	}
 }
@@ -152,4 +152,15 @@ func (w *world) deleted(at place) bool {
 		}
 		at = origin
 	}
+}
+
+// flagsOf is all that was said of a message's flags.
+func (b *boxHistory) flagsOf(uid imap.UID) map[uint64]string {
+	flags := make(map[uint64]string)
+	for at, text := range b.flags {
+		if at.uid == uid {
+			flags[at.modSeq] = text
+		}
+	}
+	return flags
 }
