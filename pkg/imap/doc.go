@@ -1,5 +1,5 @@
-// Package imap speaks IMAP4rev1 (RFC 3501) and the extensions listed in capability.go. It knows the protocol and nothing
-// of where mail is kept: that is behind store.Store.
+// Package imap speaks IMAP4rev1 (RFC 3501), IMAP4rev2 (RFC 9051) and the extensions listed in capability.go. It knows the
+// protocol and nothing of where mail is kept: that is behind store.Store.
 //
 // The numbers below are those of the rules in docs/architecture.md that bind this package; comments refer to them.
 //
