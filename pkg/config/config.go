@@ -52,6 +52,7 @@ type IMAP struct {
 	Listen        []string // addresses; none: no such server
 	IdleKeepalive time.Duration
 	Disable       []string // capabilities
+	Admins        []string // addresses
 	UIDOnly       bool
 	MessageLimit  int    // 0: none
 	SaveLimit     int    // 0: none

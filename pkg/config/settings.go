@@ -104,6 +104,11 @@ var settings = []setting{
 		field: func(c *Config) any { return &c.IMAP.Disable },
 	},
 	{
+		key:   "imap.admins",
+		doc:   "Addresses of the accounts that may set the quotas of others (SETQUOTA).",
+		field: func(c *Config) any { return &c.IMAP.Admins },
+	},
+	{
 		key: "imap.uidonly", preset: "false",
 		doc:   "Offer UIDONLY (RFC 9586). Some versions of Outlook enable it and then go on using message numbers, which it forbids.",
 		field: func(c *Config) any { return &c.IMAP.UIDOnly },

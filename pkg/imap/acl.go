@@ -98,7 +98,7 @@ func (c *conn) listRights(ctx context.Context, r aclRequest) error {
 	if err != nil {
 		return err
 	}
-	c.enc.Atom("* LISTRIGHTS ").Mailbox(at.title(at.box.Name)).SP().AString(r.change.ACLEntry.String())
+	c.enc.Atom("* LISTRIGHTS ").Mailbox(at.title(at.box.Name)).SP().AString(r.change.String())
 	all := spellRights(store.AllRights)
 	if r.change.Identifier == at.account.Address() {
 		c.enc.SP().AString(all).CRLF()

@@ -98,6 +98,7 @@ func (c *conn) append(ctx context.Context, r appendRequest) error {
 		return tryCreate(err)
 	}
 	c.brought(to, store.UIDSetOf(uids))
+	c.warnQuota(ctx, to.account)
 	c.answer("", "Appended.")
 	if c.offers(imap.CapUIDPlus) {
 		c.done.code = appendUID(to.box, uids...)

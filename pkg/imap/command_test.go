@@ -130,7 +130,7 @@ func TestParse(t *testing.T) {
 
 		{"STATUS inbox (messages SIZE)", "{mailbox:INBOX items:[MESSAGES SIZE]}"},
 		{"STATUS a ()", "!a status item at octet 5"},
-		{"STATUS a (DELETED-STORAGE)", "!a status item before this at octet 19"},
+		{"STATUS a (DELETED-NONE)", "!a status item before this at octet 16"},
 		{"STATUS a MESSAGES", "!'(' at octet 3"},
 
 		{"CREATE a/", "{mailbox:a use:[]}"},

@@ -51,17 +51,19 @@ type conn struct {
 	mask     mask          // what is not there for this client
 	most     limits
 	enabled  map[imap.Cap]bool
-	sel      *selected     // while a mailbox is selected
-	metadata *metadataNews // once METADATA has been enabled
-	notified *notification // once NOTIFY has been given
-	tag      string        // of a command whose tag another command has read
-	leaving  bool          // LOGOUT has been given
-	running  string        // the tag of the running command
-	uids     bool          // which is a UID command: its responses carry UIDs (RFC 3501 §6.4.8)
-	vigil    *vigil        // over it, if it may take long
-	done     reply         // and its tagged OK
-	then     func()        // what follows that; nil for nothing
-	partly   string        // the code of a command that has handled only some of its messages, see limited
+	sel      *selected                 // while a mailbox is selected
+	metadata *metadataNews             // once METADATA has been enabled
+	notified *notification             // once NOTIFY has been given
+	tag      string                    // of a command whose tag another command has read
+	leaving  bool                      // LOGOUT has been given
+	running  string                    // the tag of the running command
+	uids     bool                      // which is a UID command: its responses carry UIDs (RFC 3501 §6.4.8)
+	vigil    *vigil                    // over it, if it may take long
+	done     reply                     // and its tagged OK
+	then     func()                    // what follows that; nil for nothing
+	partly   string                    // the code of a command that has handled only some of its messages, see limited
+	freeable map[store.MailboxID]int64 // see measure
+	warned   bool                      // of a quota that is nearly used up
 	commands int
 	bad      int // in a row
 	failures int // of login

@@ -88,6 +88,9 @@ func (c *conn) transfer(ctx context.Context, r copyRequest, move bool) (imap.Cop
 		}
 	}
 	c.brought(dest, data.DestUIDs)
+	if err == nil && !move {
+		c.warnQuota(ctx, dest.account)
+	}
 	return data, err
 }
 

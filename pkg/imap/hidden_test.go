@@ -101,7 +101,7 @@ func (w *world) answer(t *testing.T, user string, row *command, line, mailbox st
 		w.fillFor(t, user)
 	}
 	c := w.loginAs(t, user)
-	defer c.conn.Close() //nolint:errcheck // it was only asked
+	defer c.conn.Close()
 	lines := []string{fmt.Sprintf("x "+line+"\r\n", `"`+mailbox+`"`)}
 	if row.in == inSelected {
 		lines = append([]string{"s SELECT INBOX\r\n"}, lines...)

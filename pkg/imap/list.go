@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"postern/pkg/imap/wire"
+	"postern/pkg/store"
 
 	"github.com/emersion/go-imap/v2"
 )
@@ -168,6 +169,11 @@ func (c *conn) list(ctx context.Context, r listRequest) error {
 		c.enable(imap.CapCondStore) // RFC 7162 §3.1
 	}
 	for _, f := range found {
+		if f.readable() && f.rights.Has(store.RightRead) {
+			if err := c.measure(ctx, &f.target, r.status); err != nil {
+				return err
+			}
+		}
 		c.writeName(&r, f)
 		c.writeMetadata(f.name, annotations[f.box.ID])
 		if err := c.enc.Err(); err != nil {

@@ -43,8 +43,9 @@ type Server struct {
 	Log      *zap.Logger        // nil means none
 	Metrics  *Metrics           // nil means none
 
-	MaxMetadata int    // octets of the value of an annotation (RFC 5464); DefaultMaxMetadata; at most store.MaxAnnotation
-	Admin       string // URI of whom users may turn to, as the annotation /shared/admin; empty means that there is none
+	MaxMetadata int      // octets of the value of an annotation (RFC 5464); DefaultMaxMetadata; at most store.MaxAnnotation
+	Admin       string   // URI of whom users may turn to, as the annotation /shared/admin; empty means that there is none
+	Admins      []string // addresses of the accounts that may set quotas
 
 	MaxMessage int64                // octets of a message in APPEND; DefaultMaxMessage
 	Spool      message.SpoolOptions // where APPEND keeps a message until it is stored; Limit is set by MaxMessage

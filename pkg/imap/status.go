@@ -25,6 +25,7 @@ var statusItems = map[string]func(c *conn, box *store.Mailbox) int64{
 	"UIDVALIDITY":   func(_ *conn, box *store.Mailbox) int64 { return int64(box.UIDValidity) },
 	"UNSEEN":        func(_ *conn, box *store.Mailbox) int64 { return int64(box.Unseen) },
 	"DELETED":       func(_ *conn, box *store.Mailbox) int64 { return int64(box.Deleted) },
+	deletedStorage:  func(c *conn, box *store.Mailbox) int64 { return c.freeable[box.ID] }, // see measure
 	"SIZE":          func(_ *conn, box *store.Mailbox) int64 { return box.Size },
 	"HIGHESTMODSEQ": func(_ *conn, box *store.Mailbox) int64 { return int64(box.ModSeq) },
 	"MAILBOXID":     func(_ *conn, box *store.Mailbox) int64 { return int64(box.ID) }, // see writeStatusItem
@@ -34,6 +35,7 @@ var statusItems = map[string]func(c *conn, box *store.Mailbox) int64{
 // statusBelongs names the capabilities without which there are no such items.
 var statusBelongs = map[string]imap.Cap{
 	"RECENT":        capObsolete,
+	deletedStorage:  imap.CapQuota,
 	"SIZE":          imap.CapStatusSize,
 	"HIGHESTMODSEQ": imap.CapCondStore,
 	"APPENDLIMIT":   imap.CapAppendLimit,
@@ -70,6 +72,9 @@ func (c *conn) status(ctx context.Context, r statusRequest) error {
 	}
 	if slices.Contains(r.items, "HIGHESTMODSEQ") {
 		c.enable(imap.CapCondStore) // RFC 7162 §3.1
+	}
+	if err := c.measure(ctx, &at, r.items); err != nil {
+		return err
 	}
 	c.writeStatus(at.title(at.box.Name), r.items, &at.box)
 	return nil

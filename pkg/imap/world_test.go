@@ -285,6 +285,8 @@ func directSet(_ *testing.T, w *world, _ *script, words []string) error {
 		w.server.MaxMetadata, err = strconv.Atoi(words[1])
 	case words[0] == "admin":
 		w.server.Admin = words[1]
+	case words[0] == "admins":
+		w.server.Admins = []string{w.account.Address()}
 	case words[0] == "max-message":
 		w.server.MaxMessage, err = strconv.ParseInt(words[1], 10, 64)
 	default:

@@ -208,8 +208,10 @@ func (d *delivery) mailbox(ctx context.Context, target store.Target) (store.Mail
 	if err == nil {
 		list, err = account.ACL(ctx, box.ID)
 	}
-	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrName) || errors.Is(err, store.ErrTooManyMailboxes) ||
-		!store.MayPost(list) { // RFC 4314 §2.1, "p"
+	switch {
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrName), errors.Is(err, store.ErrTooManyMailboxes),
+		errors.Is(err, store.ErrOverQuota), // of mailboxes
+		err == nil && !store.MayPost(list): // RFC 4314 §2.1, "p"
 		return target.Inbox, nil
 	}
 	return box.ID, err

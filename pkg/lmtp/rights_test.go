@@ -38,3 +38,18 @@ func TestDetailRights(t *testing.T) {
 		}
 	}
 }
+
+// TestDetailQuota: a mailbox that cannot be made because there are too many does not keep mail away.
+func TestDetailQuota(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(s *Server) { s.Detail = DetailCreate })
+	if err := w.store.SetLimits(t.Context(), w.account(alice).ID(), store.Limits{Mailboxes: 6}); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.dial().send("alice+new@example.org", "S: x\r\n\r\n.\r\n"); !strings.HasPrefix(got, "250") {
+		t.Error(got)
+	}
+	if n := len(w.messages(alice, "INBOX")); n != 1 {
+		t.Errorf("INBOX holds %d", n)
+	}
+}

@@ -29,6 +29,11 @@ type Store interface {
 	// be a few seconds old, except for Target.OverQuota.
 	Route(ctx context.Context, address string) (Route, error)
 
+	// SetLimits replaces an account's limits, also below what it holds. ErrNotFound. What they refuse is ErrOverQuota:
+	// Append, Copy and a Transfer to another account for octets and messages, Create and Rename for mailboxes. Other
+	// processes follow within seconds.
+	SetLimits(ctx context.Context, id AccountID, l Limits) error
+
 	// Watch reports that something in an account may have changed. See Watch.
 	Watch(id AccountID) *Watch
 }
@@ -150,12 +155,19 @@ type Target struct {
 	OverQuota bool
 }
 
-// Quota is an account's storage limit and use, in octets.
+// Quota is an account's limits and use.
 type Quota struct {
-	Limit    int64 // 0 means none
-	Used     int64
+	Limit    int64 // octets; 0 means none
+	Used     int64 // octets
 	Messages int64
+
+	MessageLimit int64 // 0 means none
+	Mailboxes    int64
+	MailboxLimit int64 // 0 means none
 }
+
+// Limits bound what an account may hold; 0 means no limit.
+type Limits struct{ Octets, Messages, Mailboxes int64 }
 
 // Lease is an exclusive hold of a maildrop. It is renewed behind the scenes until it is released; should that fail (the
 // database away for long, say), Lost is closed and the holder must stop writing.

@@ -20,7 +20,7 @@ type account struct {
 	secret   string
 	disabled bool
 	disable  string // capabilities of IMAP, with commas between
-	limit    int64  // octets; 0 means none
+	limits   store.Limits
 
 	boxes        map[store.MailboxID]*mailbox
 	subscribed   map[string]bool
@@ -81,9 +81,9 @@ var tree = []store.MailboxID{0}
 func (a *account) Quota(ctx context.Context) (store.Quota, error) {
 	var q store.Quota
 	err := a.read(ctx, "quota", func() error {
-		q = store.Quota{Limit: a.limit, Used: a.used()}
-		for _, b := range a.boxes {
-			q.Messages += int64(len(b.rows))
+		q = store.Quota{
+			Limit: a.limits.Octets, Used: a.used(), MessageLimit: a.limits.Messages, Messages: a.messages(),
+			Mailboxes: int64(len(a.boxes)), MailboxLimit: a.limits.Mailboxes,
 		}
 		return nil
 	})
@@ -98,12 +98,28 @@ func (a *account) used() int64 {
 	return used
 }
 
-// room reports whether n more octets fit.
-func (a *account) room(n int64) error {
-	if a.limit > 0 && n > 0 && a.used()+n > a.limit {
+func (a *account) messages() int64 {
+	var n int64
+	for _, b := range a.boxes {
+		n += int64(len(b.rows))
+	}
+	return n
+}
+
+// room reports whether more messages fit.
+func (a *account) room(octets int64, messages int) error {
+	if a.limits.Octets > 0 && octets > 0 && a.used()+octets > a.limits.Octets {
+		return store.ErrOverQuota
+	}
+	if a.limits.Messages > 0 && messages > 0 && a.messages()+int64(messages) > a.limits.Messages {
 		return store.ErrOverQuota
 	}
 	return nil
+}
+
+// full reports whether no message fits.
+func (a *account) full() bool {
+	return a.limits.Octets > 0 && a.used() >= a.limits.Octets || a.limits.Messages > 0 && a.messages() >= a.limits.Messages
 }
 
 func size(rows []store.Row) int64 {

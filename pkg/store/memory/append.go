@@ -31,7 +31,7 @@ func (a *account) Append(ctx context.Context, box store.MailboxID, drafts ...*st
 		if err != nil {
 			return nil, err
 		}
-		if err := a.room(octetsOf(data)); err != nil { // before it is known what has been delivered already
+		if err := a.room(octetsOf(data), len(drafts)); err != nil { // before it is known what has been delivered already
 			return nil, err
 		}
 		fresh := a.fresh(drafts)

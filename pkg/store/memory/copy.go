@@ -45,7 +45,7 @@ func (a *account) Transfer(ctx context.Context, t store.Transfer) (imap.CopyData
 			return nil, err
 		}
 		if owner != a || !t.Move {
-			if err := owner.room(size(rows)); err != nil {
+			if err := owner.room(size(rows), len(rows)); err != nil {
 				return nil, err
 			}
 		}

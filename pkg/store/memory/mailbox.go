@@ -135,6 +135,9 @@ func (a *account) addParents(name string, more int) error {
 	if len(a.boxes)+len(missing)+more > cmp.Or(a.store.MaxMailboxes, store.DefaultMaxMailboxes) {
 		return store.ErrTooManyMailboxes
 	}
+	if added, limit := len(missing)+more, a.limits.Mailboxes; limit > 0 && added > 0 && int64(len(a.boxes)+added) > limit {
+		return store.ErrOverQuota
+	}
 	for _, parent := range missing {
 		a.add(parent, nil)
 	}

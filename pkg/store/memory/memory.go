@@ -54,7 +54,7 @@ func (s *Store) AddAccount(address, secret string, quota int64) store.AccountID 
 		panic(fmt.Sprintf("memory: cannot add account %q", address))
 	}
 	a := &account{
-		store: s, id: store.AccountID(s.nextID()), address: parsed.String(), secret: secret, limit: quota,
+		store: s, id: store.AccountID(s.nextID()), address: parsed.String(), secret: secret, limits: store.Limits{Octets: quota},
 		boxes: make(map[store.MailboxID]*mailbox), subscribed: make(map[string]bool),
 		octets: make(map[store.MessageID]*octets), delivered: make(map[string]time.Time),
 		annotations: make(map[annotationKey]*annotation),
@@ -123,6 +123,18 @@ func (s *Store) Account(ctx context.Context, id store.AccountID) (store.Account,
 		return nil, err
 	}
 	return a, nil
+}
+
+// SetLimits implements store.Store.
+func (s *Store) SetLimits(ctx context.Context, id store.AccountID, l store.Limits) error {
+	return s.do(ctx, "set limits", func() error {
+		a := s.accounts[id]
+		if a == nil {
+			return store.ErrNotFound
+		}
+		a.limits = l
+		return nil
+	})
 }
 
 // Watch implements store.Store.

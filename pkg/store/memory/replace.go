@@ -33,7 +33,7 @@ func (a *account) Replace(ctx context.Context, r store.Replacement) (uid imap.UI
 		if len(old) == 0 {
 			return nil, store.ErrExpunged
 		}
-		if err := a.room(int64(len(data)) - size(old)); err != nil {
+		if err := a.room(int64(len(data))-size(old), 0); err != nil {
 			return nil, err
 		}
 		rows, keywords, err := a.rows(dst, []*store.Draft{&draft}, []int{0})

@@ -63,7 +63,7 @@ func (a *account) target(found []store.Target, detail string) []store.Target {
 	}
 	return append(found, store.Target{
 		Account: a.id, Address: a.address, Inbox: a.named(store.Inbox).id, Detail: detail,
-		OverQuota: a.limit > 0 && a.used() >= a.limit,
+		OverQuota: a.full(),
 	})
 }
 

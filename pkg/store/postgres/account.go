@@ -75,8 +75,8 @@ func (s *Store) Route(ctx context.Context, address string) (store.Route, error) 
 		if err != nil {
 			return store.Route{}, failed("route", err)
 		}
-		octets, limited := left[targets[i].Account]
-		targets[i].OverQuota = limited && octets <= 0
+		one, limited := left[targets[i].Account]
+		targets[i].OverQuota = limited && one.fits(1, 1) != nil
 	}
 	return store.Route{Targets: targets}, nil
 }
@@ -130,7 +130,7 @@ with recursive first as (
   join aliases l on l.address = r.address
   where r.depth < $2
 )
-select (select nth from first), a.account_id, a.address, m.mailbox_id, a.quota_bytes is not null
+select (select nth from first), a.account_id, a.address, m.mailbox_id, a.quota_bytes is not null or a.quota_messages is not null
 from accounts a
 join mailboxes m on m.account_id = a.account_id and m.name = 'INBOX'
 where a.state < 2 and a.address in (select address from reach)

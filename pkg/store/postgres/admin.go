@@ -21,6 +21,10 @@ type AccountInfo struct {
 	Messages int64
 	Created  time.Time
 	Disable  string // capabilities of IMAP that are not there for it, with commas between
+
+	MessageLimit int64 // 0 for no limit
+	Mailboxes    int64
+	MailboxLimit int64 // 0 for no limit
 }
 
 // addressesLock is the advisory lock of those who give names to accounts and aliases: an address is one or the other.
@@ -114,7 +118,7 @@ func (a *account) createDefaults(ctx context.Context, tx pgx.Tx) error {
 const selectAccounts = `
 select a.account_id, a.address, a.state = 1, a.state = 2, coalesce(a.quota_bytes, 0),
   coalesce(sum(s.bytes), 0)::bigint, coalesce(sum(s.n_msgs), 0)::bigint, a.created_at,
-  a.imap_disable
+  a.imap_disable, coalesce(a.quota_messages, 0), count(s.mailbox_id), coalesce(a.quota_mailboxes, 0)
 from accounts a
 left join mailbox_state s using (account_id)`
 
@@ -200,8 +204,8 @@ func (s *Store) SetCapabilities(ctx context.Context, id store.AccountID, disable
 	return s.setAccount(ctx, "set capabilities", sqlSetCapabilities, id, disable)
 }
 
-func (s *Store) setAccount(ctx context.Context, op, sql string, id store.AccountID, value any) error {
-	tag, err := s.pool.Exec(ctx, sql, id, value)
+func (s *Store) setAccount(ctx context.Context, op, sql string, id store.AccountID, values ...any) error {
+	tag, err := s.pool.Exec(ctx, sql, append([]any{id}, values...)...)
 	if err == nil && tag.RowsAffected() == 0 {
 		err = fmt.Errorf("account %d: %w", id, store.ErrNotFound)
 	}

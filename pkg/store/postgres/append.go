@@ -211,7 +211,11 @@ func (a *account) encode(ctx context.Context, key *dataKey, m *arrival, d *store
 	if encoded := len(m.header) + len(m.tree) + len(m.data); last && encoded <= min(inlineBody, b.room) {
 		return nil
 	}
-	if err := a.s.mayGrow(ctx, a.s.pool, a.id, m.size-b.frees); err != nil {
+	more := 1
+	if b.frees > 0 {
+		more = 0
+	}
+	if err := a.s.mayGrow(ctx, a.s.pool, a.id, m.size-b.frees, more); err != nil {
 		return err
 	}
 	return a.storeBody(ctx, k, m, src)

@@ -41,7 +41,7 @@ func (a *account) transfer(ctx context.Context, t transfer) (data imap.CopyData,
 }
 
 const sqlTransferNeeds = `
-select coalesce(sum(size), 0), coalesce(bit_or(kw), 0)
+select count(*), coalesce(sum(size), 0), coalesce(bit_or(kw), 0)
 from messages
 where {uids}`
 
@@ -54,13 +54,14 @@ func (a *account) transferIn(ctx context.Context, tx pgx.Tx, at []*lockedBox, t 
 	if t.uids = store.Normalize(t.uids); len(t.uids) == 0 {
 		return data, nil
 	}
+	var n int
 	var size, used int64
 	sql, from, to := transferNeeds.on(t.uids)
-	if err := tx.QueryRow(ctx, sql, a.id, src.id, from, to).Scan(&size, &used); err != nil {
+	if err := tx.QueryRow(ctx, sql, a.id, src.id, from, to).Scan(&n, &size, &used); err != nil {
 		return data, err
 	}
 	if t.grows {
-		if err := a.s.mayGrow(ctx, tx, a.id, size); err != nil {
+		if err := a.s.mayGrow(ctx, tx, a.id, size, n); err != nil {
 			return data, err
 		}
 	}

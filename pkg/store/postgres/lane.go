@@ -183,15 +183,19 @@ func (l *lane) admit(ctx context.Context, batch []*delivery) []*delivery {
 	}
 	admitted := batch[:0]
 	for _, d := range batch {
-		octets, limited := left[d.a.id]
+		one, limited := left[d.a.id]
+		over := error(nil)
+		if limited {
+			over = one.fits(d.size, len(d.live()))
+		}
 		switch {
 		case d.ctx.Err() != nil:
 			d.done <- context.Cause(d.ctx)
-		case limited && d.size > octets:
-			d.done <- overQuota(d.size, octets)
+		case over != nil:
+			d.done <- over
 		default:
 			if limited {
-				left[d.a.id] = octets - d.size
+				left[d.a.id] = space{one.octets - d.size, one.messages - int64(len(d.live()))}
 			}
 			admitted = append(admitted, d)
 		}
@@ -203,7 +207,7 @@ func (l *lane) admit(ctx context.Context, batch []*delivery) []*delivery {
 func (a *account) deliverAlone(ctx context.Context, d *delivery) error {
 	return a.s.onlyNew(ctx, d, func() error {
 		return a.write(ctx, "deliver", []store.MailboxID{d.box}, func(tx pgx.Tx, at []*lockedBox) error {
-			if err := a.s.mayGrow(ctx, tx, a.id, d.size); err != nil {
+			if err := a.s.mayGrow(ctx, tx, a.id, d.size, len(d.live())); err != nil {
 				return err
 			}
 			if err := a.nameFlags(ctx, tx, d); err != nil {

@@ -174,6 +174,9 @@ func (a *account) create(ctx context.Context, tx pgx.Tx, name string, use int16)
 	case usedBy != "":
 		return fmt.Errorf("mailbox %q: %w by %q", name, store.ErrUse, usedBy)
 	}
+	if err := a.mayAdd(ctx, tx, len(names)); err != nil {
+		return err
+	}
 	uses := make([]int16, len(names))
 	uses[len(uses)-1] = use
 	return a.insertMailboxes(ctx, tx, names, uses)

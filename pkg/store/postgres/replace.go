@@ -56,7 +56,7 @@ func (a *account) replace(ctx context.Context, d *delivery, r store.Replacement)
 		if err != nil {
 			return err
 		}
-		if err := a.s.mayGrow(ctx, tx, a.id, d.size-size); err != nil {
+		if err := a.s.mayGrow(ctx, tx, a.id, d.size-size, 0); err != nil {
 			return err
 		}
 		if err := a.nameFlags(ctx, tx, d); err != nil {

@@ -95,7 +95,7 @@ func (x *across) prepare(ctx context.Context) error {
 		return err
 	}
 	x.UIDs = store.UIDSetOf(uids)
-	if err := x.to.s.mayGrow(ctx, x.to.s.pool, x.to.id, x.octets); err != nil {
+	if err := x.to.s.mayGrow(ctx, x.to.s.pool, x.to.id, x.octets, len(uids)); err != nil {
 		return err
 	}
 	return x.reseal(ctx, bodies)
@@ -209,7 +209,7 @@ func (x *across) commitIn(ctx context.Context, tx pgx.Tx, src, dst *lockedBox) (
 	if err != nil || len(there.uids) == 0 {
 		return data, err
 	}
-	if err := x.to.s.mayGrow(ctx, tx, x.to.id, there.octets); err != nil {
+	if err := x.to.s.mayGrow(ctx, tx, x.to.id, there.octets, len(there.uids)); err != nil {
 		return data, err
 	}
 	places, err := x.places(ctx, tx, there.keywords)

@@ -186,7 +186,7 @@ func testTransferQuota(e *env) {
 	_, err = e.transferTo(bob, "INBOX", true, everything)
 	e.fails(err, store.ErrOverQuota, "two that do not fit together")
 	e.equal(e.quota().Used, 12_000, "used by the source")
-	e.equal(bob.quota(), store.Quota{Limit: 10_000}, "used by the destination")
+	e.equal(bob.quota(), store.Quota{Limit: 10_000, Mailboxes: 6}, "used by the destination")
 	_, err = e.transferTo(bob, "INBOX", true, set(2))
 	e.ok(err)
 	e.equal([]any{e.quota().Used, bob.quota().Used}, []int64{6000, 6000}, "used by both")
