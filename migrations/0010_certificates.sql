@@ -1,12 +1,12 @@
 -- +goose Up
 
 create table certificates (
-  key      text primary key,
+  key      text collate "C" primary key,
   value    bytea not null,
   modified timestamptz not null default now()
 );
 comment on table certificates is 'What CertMagic keeps: certificates, their private keys, ACME accounts, challenges under way; for all processes.';
-comment on column certificates.key is 'A path, its parts separated by "/".';
+comment on column certificates.key is 'A path, its parts separated by "/"; what is below it lies between "path/" and "path0".';
 comment on column certificates.value is 'Sealed with the key-encryption key, bound to its path.';
 
 create table certificate_locks (

@@ -40,7 +40,7 @@ func (d *Decoder) name(s string) string {
 	if d.err != nil {
 		return ""
 	}
-	if d.limits.UTF8 && utf8.ValidString(s) {
+	if d.limits.UTF8 && utf8.ValidString(s) || isUTF8(s) {
 		return s // RFC 6855 §3: then "&" is only a character
 	}
 	name, err := DecodeUTF7(s)
@@ -49,6 +49,12 @@ func (d *Decoder) name(s string) string {
 		return ""
 	}
 	return name
+}
+
+// isUTF8 reports whether a name is in UTF-8, enabled or not: some clients take the offer of IMAP4rev2 for leave. It cannot be
+// mistaken for modified UTF-7, in which there are no such octets.
+func isUTF8(s string) bool {
+	return utf8.ValidString(s) && strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf })
 }
 
 // ListMailbox reads a pattern with the wildcards "%" and "*" and returns it in UTF-8. A pattern that stops in the middle of
@@ -63,7 +69,7 @@ func (d *Decoder) ListMailbox() string {
 			d.Fail("a mailbox pattern")
 		}
 	}
-	if d.err != nil || d.limits.UTF8 {
+	if d.err != nil || d.limits.UTF8 || isUTF8(s) {
 		return s
 	}
 	if name, err := DecodeUTF7(s); err == nil {

@@ -88,7 +88,7 @@ func missing(what string, err error) error {
 
 const sqlDeleteCert = `
 delete from certificates
-where key = $1 or starts_with(key, $1 || '/')`
+where key = $1 or key > $1 || '/' and key < $1 || '0'`
 
 // Delete implements certmagic.Storage.
 func (c *certStorage) Delete(ctx context.Context, key string) error {
@@ -97,7 +97,7 @@ func (c *certStorage) Delete(ctx context.Context, key string) error {
 }
 
 const sqlCertExists = `
-select exists (select from certificates where key = $1 or starts_with(key, $1 || '/'))`
+select exists (select from certificates where key = $1 or key > $1 || '/' and key < $1 || '0')`
 
 // Exists implements certmagic.Storage, whose answer has no room for an error: it is noted, and the answer is no.
 func (c *certStorage) Exists(ctx context.Context, key string) (found bool) {
@@ -109,12 +109,17 @@ func (c *certStorage) Exists(ctx context.Context, key string) (found bool) {
 const sqlListCerts = `
 select key
 from certificates
-where $1 = '' or key = $1 or starts_with(key, $1 || '/')
+where key = $1 or key > $1 || '/' and key < $1 || '0'
+order by key`
+
+const sqlAllCerts = `
+select key
+from certificates
 order by key`
 
 // List implements certmagic.Storage.
 func (c *certStorage) List(ctx context.Context, path string, recursive bool) ([]string, error) {
-	rows, err := c.s.pool.Query(ctx, sqlListCerts, path)
+	rows, err := c.query(ctx, path)
 	if err != nil {
 		return nil, failed("list "+path, err)
 	}
@@ -129,6 +134,14 @@ func (c *certStorage) List(ctx context.Context, path string, recursive bool) ([]
 		return keys, nil
 	}
 	return children(path, keys), nil
+}
+
+// query asks for the keys below path, or for all.
+func (c *certStorage) query(ctx context.Context, path string) (pgx.Rows, error) {
+	if path == "" {
+		return c.s.pool.Query(ctx, sqlAllCerts)
+	}
+	return c.s.pool.Query(ctx, sqlListCerts, path)
 }
 
 // children are the keys directly below path; keys are in order.
