@@ -4,6 +4,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 
 	"postern/pkg/store"
@@ -14,6 +15,8 @@ var (
 	ErrDenied = errors.New("wrong name or password")
 	// ErrThrottled is returned when a peer or a user has failed too often of late.
 	ErrThrottled = errors.New("too many failures, try later")
+	// ErrBusy is returned when too many wait for their password to be checked; it is a store.ErrUnavailable too.
+	ErrBusy = fmt.Errorf("too many logins at once: %w", store.ErrUnavailable)
 	// ErrMechanism is returned for a SASL mechanism that is not offered.
 	ErrMechanism = errors.New("mechanism not offered")
 	// ErrCancelled is returned when the client ended an exchange, or answered what cannot be read.

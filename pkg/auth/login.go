@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -37,6 +38,8 @@ type Options struct {
 	Delay    time.Duration // after the first failure, growing with each; default 500 ms
 	MaxDelay time.Duration // default 5 s
 	Throttle Throttle
+	Bans     BanList // shared by all processes; nil: this one is alone
+	Queue    int     // strangers that may wait for a password hash at once; default 256
 
 	Plaintext bool // let passwords through without TLS too, where something in front of us provides it
 
@@ -53,6 +56,8 @@ type Auth struct {
 	hashing  chan struct{}                               // holds a token for each hash being computed
 	verified *recent[digest, struct{}]                   // see cacheKey
 	throttle *throttle                                   //
+	bans     *banCache                                   //
+	waiting  atomic.Int64                                // for a hash
 	verify   func(password, secret string) (bool, error) // checkHash; tests count its calls
 }
 
@@ -65,9 +70,10 @@ func New(opt Options) *Auth {
 		opt:      opt,
 		hashing:  make(chan struct{}, opt.Hashes),
 		verified: newRecent[digest, struct{}](opt.CacheSize, opt.CacheTTL, opt.Now),
-		throttle: newThrottle(opt.Throttle, opt.Now),
 		verify:   checkHash,
 	}
+	a.bans = newBanCache(opt.Bans, opt.Log, opt.Now, a.pardon)
+	a.throttle = newThrottle(opt.Throttle, a.bans, opt.Now)
 	rand.Read(a.key[:]) // it ends the program rather than fail
 	return a
 }
@@ -76,6 +82,7 @@ func (o Options) withDefaults() Options {
 	o.Hashes = orElse(o.Hashes, runtime.GOMAXPROCS(0))
 	o.CacheTTL = orElse(o.CacheTTL, time.Hour)
 	o.CacheSize = orElse(o.CacheSize, 10_000)
+	o.Queue = orElse(o.Queue, 256)
 	o.Delay = orElse(o.Delay, 500*time.Millisecond)
 	o.MaxDelay = orElse(o.MaxDelay, 5*time.Second)
 	if o.Log == nil {
@@ -166,12 +173,13 @@ type refusal struct {
 // the failures of those before.
 func (a *Auth) judge(ctx context.Context, t *attempt, fault string) (refusal, error) {
 	if !a.isCached(t) {
-		select {
-		case a.hashing <- struct{}{}:
-			defer func() { <-a.hashing }()
-		case <-ctx.Done():
-			return refusal{}, fmt.Errorf("%w: wait to check a password: %w", store.ErrUnavailable, ctx.Err())
+		if why := a.throttle.hopeless(t.keys); why != "" {
+			return refusal{ErrThrottled, why}, nil
 		}
+		if err := a.queue(ctx, t); err != nil {
+			return refusal{}, err
+		}
+		defer func() { <-a.hashing }()
 	}
 	if why := a.throttle.verdict(t.keys, a.isCached(t)); why != "" {
 		return refusal{ErrThrottled, why}, nil
@@ -242,6 +250,8 @@ func (a *Auth) identify(t *attempt) {
 	prefix := prefixOf(t.peer.Addr)
 	t.keys = keys{
 		address: prefix,
+		site:    siteOf(t.peer.Addr),
+		name:    t.cred.User,
 		user:    a.digest("user", name),
 		pair:    a.digest("pair", name, prefix.String()),
 	}

@@ -37,6 +37,7 @@ type Gateway struct {
 	log     *zap.Logger
 	backend *Backend
 	certs   *certs.Manager
+	auth    *auth.Auth
 	drain   time.Duration
 	// services in the order in which they are told to stop: mail stops coming in first, health is answered to the end.
 	services []service
@@ -105,9 +106,11 @@ func (p planned) setting() string {
 // plan builds the servers.
 func (g *Gateway) plan(o Options) []planned {
 	c, st := o.Config, g.backend.Store
-	who := countLogins(auth.New(auth.Options{
-		Directory: st, Log: o.Log.Named("auth"), Throttle: auth.Throttle{Trusted: config.Networks(c.Auth.Trusted)},
-	}), o.Registry)
+	g.auth = auth.New(auth.Options{
+		Directory: st, Log: o.Log.Named("auth"), Bans: st,
+		Throttle: auth.Throttle{Trusted: config.Networks(append(c.Auth.Trusted, c.Proxy.Trusted...))},
+	})
+	who := countLogins(g.auth, o.Registry)
 	clients := listen.Options{
 		TLS: g.certs.TLSConfig(), Proxies: config.Networks(c.Proxy.Trusted),
 		Max: c.Limits.Connections, MaxPerAddr: c.Limits.ConnectionsPerAddress,
@@ -184,6 +187,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	}()
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return g.certs.Run(ctx) })
+	group.Go(func() error { return g.auth.Run(ctx) })
 	for _, s := range g.services {
 		for _, l := range s.listeners {
 			g.log.Info("listening", zap.String("service", s.name), zap.Stringer("addr", l.Addr()))

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -318,4 +319,23 @@ func (s *server) certificate(t *testing.T) string {
 	defer c.Close()
 	der := c.ConnectionState().PeerCertificates[0].Raw
 	return write(t, t.TempDir(), "cert.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
+}
+
+// dialFrom connects as a proxy does for a client at addr.
+func dialFrom(t *testing.T, to string, addr netip.Addr) *lines {
+	t.Helper()
+	raw, err := net.Dial("tcp", to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { raw.Close() })
+	family := "TCP4"
+	if addr.Is6() {
+		family = "TCP6"
+	}
+	if _, err := fmt.Fprintf(raw, "PROXY %s %s %[2]s 40000 993\r\n", family, addr); err != nil {
+		t.Fatal(err)
+	}
+	c := tls.Client(raw, insecure)
+	return &lines{t, c, bufio.NewReader(c)}
 }

@@ -16,12 +16,13 @@ type logins struct {
 	total *prometheus.CounterVec
 }
 
-func countLogins(a auth.Authenticator, r prometheus.Registerer) auth.Authenticator {
+func countLogins(a *auth.Auth, r prometheus.Registerer) auth.Authenticator {
 	l := &logins{a, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "postern_logins_total",
-		Help: "Logins by protocol and result: ok, refused (wrong), throttled (too many wrong ones), abandoned, error (ours).",
+		Help: "Logins by protocol and result: ok, refused (wrong), throttled (too many wrong ones), busy (too many at once), abandoned, error (ours).",
 	}, []string{"proto", "result"})}
-	r.MustRegister(l.total)
+	r.MustRegister(l.total, gauge("postern_bans", "Bans in force.", a.Bans),
+		gauge("postern_login_queue", "Logins that wait for a password hash.", a.Waiting))
 	return l
 }
 
@@ -50,8 +51,14 @@ func (l *logins) count(p auth.Peer, err error) {
 		result = "throttled"
 	case errors.Is(err, auth.ErrDenied):
 		result = "refused"
+	case errors.Is(err, auth.ErrBusy):
+		result = "busy"
 	case errors.Is(err, store.ErrUnavailable):
 		result = "error"
 	}
 	l.total.WithLabelValues(p.Protocol, result).Inc()
+}
+
+func gauge(name, help string, value func() int) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(value()) })
 }

@@ -32,6 +32,8 @@ var accountTables = []struct {
 	{"deliveries", 10000},
 	{"pop3_lease", 1},
 	{"expunged", 10},
+	{"logins", 10000},
+	{"login_places", 10000},
 	{"blob_refs", 10000},
 	{"blob_gc", 1000},
 	{"bodies", 500},

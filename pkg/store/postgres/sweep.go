@@ -80,7 +80,7 @@ type sweeper struct {
 }
 
 func (sw *sweeper) run(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{sw.bodies, sw.deliveries, sw.expunged, sw.journals, sw.accounts} {
+	for _, step := range []func(context.Context) error{sw.bodies, sw.deliveries, sw.expunged, sw.journals, sw.accounts, sw.bans} {
 		if err := step(ctx); err != nil {
 			return err
 		}

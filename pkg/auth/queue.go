@@ -1,0 +1,39 @@
+package auth
+
+import (
+	"context"
+	"fmt"
+
+	"postern/pkg/store"
+)
+
+// queue waits for one's turn to have a hash computed, which the caller gives back. Strangers come in such numbers only
+// when we are attacked: more than so many are told to come back. Who has logged in from there before is not one.
+func (a *Auth) queue(ctx context.Context, t *attempt) error {
+	if _, known := a.throttle.known.get(t.keys.pair); !known && a.waiting.Load() >= int64(a.opt.Queue) {
+		return ErrBusy
+	}
+	a.waiting.Add(1)
+	defer a.waiting.Add(-1)
+	select {
+	case a.hashing <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%w: wait to check a password: %w", store.ErrUnavailable, ctx.Err())
+	}
+}
+
+// Waiting is how many wait for a password hash.
+func (a *Auth) Waiting() int { return int(a.waiting.Load()) }
+
+// Bans is how many bans are in force.
+func (a *Auth) Bans() int { return a.bans.count() }
+
+// pardon forgets what a ban was for that has been lifted.
+func (a *Auth) pardon(b Ban) { a.throttle.pardon(b, a.digest("user", b.Who)) }
+
+// Run shares bans with the other processes until ctx ends, and returns nil then. Nobody who logs in waits for it.
+func (a *Auth) Run(ctx context.Context) error {
+	a.bans.keep(ctx)
+	return nil
+}
