@@ -99,6 +99,10 @@ var layers = map[string]layer{
 		ours:   []string{"pkg/store", "pkg/message", "pkg/serve"},
 		theirs: []string{goIMAP, zap, prometheus, xsync}, reason: "a protocol never imports another, nor a concrete store",
 	},
+	"pkg/postfix": {
+		ours: []string{"pkg/store", "pkg/serve"}, theirs: []string{zap, prometheus},
+		reason: "answers questions: it changes nothing and knows no other protocol",
+	},
 	"pkg/certs":          {theirs: []string{certmagic, acmez, libdns, miekgDNS, zap}, reason: "hands out a *tls.Config"},
 	"pkg/certs/acmetest": {theirs: []string{miekgDNS}, reason: "a CA for tests"},
 	"pkg/gateway":        {reason: "wires everything", ours: []string{"pkg", "migrations"}, theirs: []string{""}},

@@ -20,6 +20,7 @@ type Config struct {
 	IMAP     IMAP
 	POP3     POP3
 	LMTP     LMTP
+	Postfix  Postfix
 	HTTP     HTTP
 	TLS      TLS
 	ACME     ACME
@@ -70,6 +71,9 @@ type LMTP struct {
 	QuotaReject        string // "452", "552"
 	MaxRecipients      int
 }
+
+// Postfix is about its questions for recipients.
+type Postfix struct{ Listen []string }
 
 // HTTP is about health, readiness and metrics.
 type HTTP struct{ Listen []string }

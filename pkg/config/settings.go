@@ -155,6 +155,12 @@ var settings = []setting{
 		field: func(c *Config) any { return &c.LMTP.MaxRecipients },
 	},
 	{
+		key: "postfix.listen",
+		doc: "Addresses where Postfix may ask which recipients there are, as socketmap_table(5): \"127.0.0.1:2526\". Without TLS;\n" +
+			"whoever can connect can ask. Default: none.",
+		field: func(c *Config) any { return &c.Postfix.Listen },
+	},
+	{
 		key: "http.listen", preset: "127.0.0.1:8025",
 		doc:   "Addresses for /healthz, /readyz and /metrics, without TLS; \"off\" for none.",
 		field: func(c *Config) any { return &c.HTTP.Listen },

@@ -98,6 +98,7 @@ func (l *loader) checkListeners(c *Config) {
 		{"imap.listen", c.IMAP.Listen},
 		{"pop3.listen", c.POP3.Listen},
 		{"lmtp.listen", c.LMTP.Listen},
+		{"postfix.listen", c.Postfix.Listen},
 		{"http.listen", c.HTTP.Listen},
 		{"acme.http_listen", c.ACME.HTTPListen},
 		{"acme.tls_listen", c.ACME.TLSListen},

@@ -22,6 +22,7 @@ import (
 	"postern/pkg/lmtp"
 	"postern/pkg/observe"
 	"postern/pkg/pop3"
+	"postern/pkg/postfix"
 )
 
 // Options is what a Gateway is made of besides the settings.
@@ -121,6 +122,10 @@ func (g *Gateway) plan(o Options) []planned {
 			MaxSize: c.Limits.Message, MaxRecipients: c.LMTP.MaxRecipients, QuotaReject: c.LMTP.QuotaReject == "552",
 			Detail: lmtp.Detail(c.LMTP.Detail),
 		}, c.LMTP.Listen, listen.Options{Max: c.Limits.Connections, MaxPerAddr: -1}},
+		{"postfix", &postfix.Server{
+			Accounts: st, QuotaReject: c.LMTP.QuotaReject == "552", Log: o.Log.Named("postfix"),
+			Metrics: postfix.NewMetrics(o.Registry),
+		}, c.Postfix.Listen, listen.Options{Max: c.Limits.Connections, MaxPerAddr: -1}},
 		{"pop3", &pop3.Server{
 			Accounts: st, Auth: who, Hostname: c.Hostname, Log: o.Log.Named("pop3"), Metrics: pop3.NewMetrics(o.Registry),
 		}, c.POP3.Listen, clients},

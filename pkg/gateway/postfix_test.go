@@ -19,8 +19,9 @@ type postfix struct {
 	conf, smtp string
 }
 
-// startPostfix runs Postfix with folders of its own, on a port of its own. It needs root, as Postfix does.
-func startPostfix(t *testing.T, s *server) *postfix {
+// startPostfix runs Postfix with folders of its own, on a port of its own, and with settings ("name = value") of the caller's.
+// It needs root, as Postfix does.
+func startPostfix(t *testing.T, s *server, settings ...string) *postfix {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Fatal("Postfix starts as root only: run the tests as root, as in a container")
@@ -67,6 +68,9 @@ minimal_backoff_time = 1s
 maximal_backoff_time = 2s
 queue_run_delay = 1s
 `, dir, s.lmtp))
+	if len(settings) > 0 {
+		command(t, dir, nil, "/usr/sbin/postconf", append([]string{"-c", p.conf, "-e"}, settings...)...)
+	}
 	master, err := os.ReadFile("/usr/share/postfix/master.cf.dist")
 	if err != nil {
 		t.Fatal(err)
