@@ -36,7 +36,8 @@ type inflater struct {
 	last   bool // the block is the final one
 	stored int  // octets left of a stored block
 	codes  *inflateCodes
-	fixed  bool // codes are those of fixed blocks, which nobody owns
+	fixed  bool  // codes are those of fixed blocks, which nobody owns
+	err    error // what comes behind damage is nothing
 }
 
 // inflateStep is what the next bits are.
@@ -66,16 +67,15 @@ func (z *inflater) Read(p []byte) (int, error) {
 	}
 	want := uint64(min(len(p), inflateBurst))
 	for {
-		ok, err := true, error(nil)
-		for ok && err == nil && z.made-z.given < want {
+		for ok := true; ok && z.err == nil && z.made-z.given < want; {
 			z.refill()
-			ok, err = z.advance()
+			ok, z.err = z.advance()
 		}
 		switch {
 		case z.made > z.given:
-			return z.give(p), nil // an error comes again
-		case err != nil:
-			return 0, err
+			return z.give(p), nil
+		case z.err != nil:
+			return 0, z.err
 		}
 		n, err := z.src.Read(z.in[:])
 		z.left = z.in[:n]

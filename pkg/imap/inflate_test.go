@@ -92,6 +92,16 @@ func TestInflateDamaged(t *testing.T) {
 	}
 }
 
+// TestInflateBehindDamage: octets from before the damage are good, what comes behind it is not looked at.
+func TestInflateBehindDamage(t *testing.T) {
+	t.Parallel()
+	const damaged = "\x00\x02\x00\xfd\xffab" + "\x06" + "\x02\x00\xfd\xffcd" // with a kind of block there is none of
+	got, err := io.ReadAll(newInflater(strings.NewReader(damaged), nil))
+	if string(got) != "ab" || !errors.Is(err, errDamaged) {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
 type onlyReader struct{ io.Reader }
 
 // TestInflateBurst: a little that stands for much is not made before someone asks for it.
