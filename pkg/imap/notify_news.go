@@ -122,11 +122,12 @@ func (c *conn) survey(ctx context.Context, n *notification) ([]sight, error) {
 			return nil, err
 		}
 	}
-	n.names = nil
 	if n.needsNames() {
-		if n.names, err = c.account.Subscriptions(ctx); err != nil {
+		names, err := c.account.Subscriptions(ctx)
+		if err != nil {
 			return nil, err
 		}
+		n.names = names
 	}
 	n.checked = time.Now()
 	n.rest = n.checked.Add(max(idlePause, surveyShare*n.checked.Sub(start)))
@@ -246,6 +247,7 @@ func (c *conn) tellSurvey(ctx context.Context, n *notification) error {
 		return nil
 	}
 	if err := c.tellSights(ctx, n, sights); err != nil {
+		n.names = names // what they are now has not been told
 		return err
 	}
 	c.tellSubscriptions(n, names, sights)

@@ -115,7 +115,8 @@ func TestDifferences(t *testing.T) {
 // surveyedStore counts how often all mailboxes are asked for.
 type surveyedStore struct {
 	store.Store
-	surveys atomic.Int64
+	surveys  atomic.Int64
+	failures atomic.Int64 // how many more times the subscriptions cannot be had
 }
 
 func (s *surveyedStore) Account(ctx context.Context, id store.AccountID) (store.Account, error) {
@@ -131,6 +132,13 @@ type surveyedAccount struct {
 func (a *surveyedAccount) Mailboxes(ctx context.Context) ([]store.Mailbox, error) {
 	a.counter.surveys.Add(1)
 	return a.Account.Mailboxes(ctx)
+}
+
+func (a *surveyedAccount) Subscriptions(ctx context.Context) ([]string, error) {
+	if a.counter.failures.Add(-1) >= 0 {
+		return nil, store.ErrUnavailable
+	}
+	return a.Account.Subscriptions(ctx)
 }
 
 // manyMailboxes makes a world with n mailboxes, named "0" and so on.
@@ -183,6 +191,26 @@ func TestNotifyMany(t *testing.T) {
 	}
 }
 
+// TestNotifySubscriptionsAway: a store that has failed once to say what is subscribed makes no subscription news.
+func TestNotifySubscriptionsAway(t *testing.T) {
+	t.Parallel()
+	w, counter, _ := manyMailboxes(t, 1)
+	c := w.login(t)
+	c.send(t, []byte("a NOTIFY SET (personal (SubscriptionChange))\r\n"))
+	await(t, c, "a OK")
+	counter.failures.Store(1)
+	if err := w.account.Subscribe(t.Context(), "0", true); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := c.response(); err != nil || s != `* LIST (\HasNoChildren \Subscribed) "/" 0` {
+		t.Fatalf("heard %q, %v", s, err)
+	}
+	c.send(t, []byte("b NOOP\r\n"))
+	if s, err := c.response(); err != nil || !strings.HasPrefix(s, "b OK") {
+		t.Fatalf("heard %q, %v", s, err)
+	}
+}
+
 // TestNotifyOverflow: a client that more has happened to than it can be told is told that.
 func TestNotifyOverflow(t *testing.T) {
 	t.Parallel()
@@ -211,8 +239,11 @@ func await(t testing.TB, c *client, prefix string) {
 		if err != nil {
 			t.Fatalf("waiting for %q: %v", prefix, err)
 		}
-		if strings.HasPrefix(s, prefix) {
+		switch {
+		case strings.HasPrefix(s, prefix):
 			return
+		case s == "EOF":
+			t.Fatalf("the connection ended before %q", prefix)
 		}
 	}
 }
@@ -221,7 +252,7 @@ func await(t testing.TB, c *client, prefix string) {
 func TestNotifyTimeout(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.server.IdleTimeout = 50 * time.Millisecond
+	w.server.IdleTimeout = time.Second // in which a client on a busy machine gets to speak
 	c := w.login(t)
 	c.send(t, []byte("a NOTIFY SET (personal (MailboxName))\r\n"))
 	await(t, c, "a OK")
