@@ -63,6 +63,7 @@ func (c *conn) replace(ctx context.Context, r replaceRequest) error {
 	if err != nil {
 		return tryCreate(err)
 	}
+	c.brought(to, imap.UIDSetNum(uid))
 	if c.offers(imap.CapUIDPlus) { // before the expunge is told (RFC 8508 §3.4)
 		c.untagged("OK", appendUID(to.box, uid), "The replacement is there.")
 	}

@@ -63,11 +63,17 @@ func (s *selected) learn(keywords []imap.Flag) bool {
 	return true
 }
 
-// recentCount is the number of messages that are \Recent for this session.
+// recentCount is the number of messages that are \Recent for this session: of those that the client knows of, with expunges
+// it has not been told of.
 func (s *selected) recentCount() uint32 {
 	n := 0
 	for _, r := range s.snap.Indices(s.recent) {
 		n += r[1] - r[0]
+	}
+	for _, uid := range s.view.Gone() {
+		if s.recent.Contains(uid) {
+			n++
+		}
 	}
 	return uint32(n)
 }
