@@ -30,7 +30,7 @@ func accountCommand() *cobra.Command {
 	}, accountAdd(), accountList(), accountShow(), accountPasswd(),
 		accountState("disable", "Refuse logins to an account; mail still arrives", true),
 		accountState("enable", "Allow logins to a disabled account again", false),
-		accountCapabilities(), accountQuota(), accountDelete())
+		accountSet(), accountCapabilities(), accountQuota(), accountDelete())
 }
 
 func accountAdd() *cobra.Command {

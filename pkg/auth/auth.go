@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"postern/pkg/store"
 )
@@ -41,19 +42,32 @@ type Authenticator interface {
 	// Exchange runs one SASL exchange. initial is nil when the client sent no initial response (an empty one is not nil).
 	// ask sends a challenge and returns the answer; the protocol supplies only that, with its base64.
 	Exchange(ctx context.Context, p Peer, mech string, initial []byte, ask func([]byte) ([]byte, error)) (Identity, error)
+	// Keep watches over a session that has begun: end is called, from another goroutine and at most once, when the login is
+	// good no longer. The session calls Leave when it has ended by itself.
+	Keep(id Identity, p Peer, end func()) *Stay
 }
 
-// Identity is a user who has proved who they are.
+// Identity is a user who has proved who they are, and by what.
 type Identity struct {
 	Account store.AccountID
 	User    string // the account's address
 	Disable string // capabilities of IMAP that are not there for this account, with commas between
+
+	Epoch   int64     // of the account's own password: another one is of another epoch
+	App     int64     // the app password that was used; 0: the account's own
+	Expires time.Time // when the login is good no longer; zero: never
+
+	asOf uint64 // what the guard had heard when the directory was asked
 }
 
 // Directory is where credentials are kept; store/postgres implements it.
 type Directory interface {
 	// Credential returns what is known of a user (any spelling of the address), or store.ErrNotFound.
 	Credential(ctx context.Context, user string) (Credential, error)
+	// AppPasswords returns those of an account, in order of their making.
+	AppPasswords(ctx context.Context, id store.AccountID) ([]AppPassword, error)
+	// UsedAppPasswords keeps the last use of each.
+	UsedAppPasswords(ctx context.Context, uses []Use) error
 }
 
 // Credential is what a Directory knows of a user.
@@ -61,4 +75,5 @@ type Credential struct {
 	Identity
 	Secret   string // a password hash in PHC form; empty means no password works
 	Disabled bool
+	AppOnly  bool // the account's own password does not log in
 }

@@ -12,9 +12,13 @@ func (a *Auth) cacheKey(t *attempt) digest {
 	return a.digest("verified", t.cred.User, t.cred.Secret, t.password)
 }
 
-// isCached reports whether this very password has been verified for this user of late.
+// isCached reports whether this very password needs no hash: it is an app password, or has been verified for this user of
+// late.
 func (a *Auth) isCached(t *attempt) bool {
-	if !t.known || t.cred.Disabled || t.cred.Secret == "" {
+	if t.app != nil {
+		return true
+	}
+	if !t.known || t.cred.Disabled || t.cred.Secret == "" || t.cred.AppOnly {
 		return false
 	}
 	_, ok := a.verified.get(a.cacheKey(t))

@@ -58,6 +58,7 @@ type Auth struct {
 	throttle *throttle                                   //
 	bans     *banCache                                   //
 	waiting  atomic.Int64                                // for a hash
+	guard    *guard                                      // of the sessions there are
 	verify   func(password, secret string) (bool, error) // checkHash; tests count its calls
 }
 
@@ -70,6 +71,7 @@ func New(opt Options) *Auth {
 		opt:      opt,
 		hashing:  make(chan struct{}, opt.Hashes),
 		verified: newRecent[digest, struct{}](opt.CacheSize, opt.CacheTTL, opt.Now),
+		guard:    newGuard(),
 		verify:   checkHash,
 	}
 	a.bans = newBanCache(opt.Bans, opt.Log, opt.Now, a.pardon)
@@ -127,10 +129,11 @@ type attempt struct {
 	user     string
 	password string // normalised
 
-	cred  Credential // of the user, or a stand-in
-	known bool       // whether there is such a user
-	keys  keys       // what failures are counted by
-	print digest     // of user and password: the same wrong password again is not another failure
+	cred  Credential   // of the user, or a stand-in
+	known bool         // whether there is such a user
+	app   *AppPassword // that was given, if it is one of the user's
+	keys  keys         // what failures are counted by
+	print digest       // of user and password: the same wrong password again is not another failure
 }
 
 // Login implements Authenticator.
@@ -159,7 +162,16 @@ func (a *Auth) login(ctx context.Context, t *attempt) (Identity, error) {
 	}
 	a.throttle.succeeded(t.keys)
 	a.audit(t).Info("login")
-	return t.cred.Identity, nil
+	return t.identity(), nil
+}
+
+// identity is who has logged in.
+func (t *attempt) identity() Identity {
+	id := t.cred.Identity
+	if t.app != nil {
+		id.App, id.Expires = t.app.ID, t.app.Expires
+	}
+	return id
 }
 
 // refusal is what the client is told, and why, which only the operator is. The zero value is none.
@@ -222,6 +234,7 @@ func isText(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune
 // lookUp fills in what the directory knows. For a user it does not know, it fills in one who cannot log in but costs
 // as much to check.
 func (a *Auth) lookUp(ctx context.Context, t *attempt) error {
+	asOf := a.guard.heard()
 	cred, err := a.opt.Directory.Credential(ctx, t.user)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
@@ -229,7 +242,11 @@ func (a *Auth) lookUp(ctx context.Context, t *attempt) error {
 	case err != nil:
 		return unavailable(ctx, fmt.Errorf("look up the user: %w", err))
 	}
+	cred.asOf = asOf
 	t.cred, t.known = cred, true
+	if err := a.findApp(ctx, t); err != nil {
+		return unavailable(ctx, fmt.Errorf("look up app passwords: %w", err))
+	}
 	return nil
 }
 
@@ -261,6 +278,9 @@ func (a *Auth) identify(t *attempt) {
 // prove checks the password, exactly once for every attempt that gets here and is not remembered, whether or not there
 // is such a user: how long it takes must not tell.
 func (a *Auth) prove(t *attempt) (fault string, err error) {
+	if t.app != nil {
+		return a.faultOfApp(t), nil
+	}
 	if a.isCached(t) { // perhaps since a moment ago: a client opens several connections at once
 		return "", nil
 	}
@@ -283,6 +303,8 @@ func (a *Auth) prove(t *attempt) (fault string, err error) {
 		return "account has no password", nil
 	case !ok:
 		return "wrong password", nil
+	case t.cred.AppOnly:
+		return "only app passwords log in to this account", nil
 	}
 	a.verified.put(a.cacheKey(t), struct{}{})
 	return "", nil
@@ -308,8 +330,12 @@ func (a *Auth) delay(failures int) time.Duration {
 }
 
 func (a *Auth) audit(t *attempt) *zap.Logger {
-	return a.opt.Log.With(zap.String("user", t.user), zap.String("conn", t.peer.Conn), zap.Stringer("remote", t.peer.Addr),
+	log := a.opt.Log.With(zap.String("user", t.user), zap.String("conn", t.peer.Conn), zap.Stringer("remote", t.peer.Addr),
 		zap.String("proto", t.peer.Protocol), zap.String("mechanism", t.mech))
+	if t.app != nil {
+		log = log.With(zap.String("app_password", t.app.Name))
+	}
+	return log
 }
 
 // digest stands for something that must not be kept, or is too long to be. It means nothing outside this process.

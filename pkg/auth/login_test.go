@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,6 +22,8 @@ import (
 type directory struct {
 	mu    sync.Mutex
 	users map[string]Credential
+	apps  map[store.AccountID][]AppPassword
+	uses  []Use
 	err   error // for every look-up
 }
 
@@ -37,11 +40,33 @@ func (d *directory) Credential(_ context.Context, user string) (Credential, erro
 	return cred, nil
 }
 
+func (d *directory) AppPasswords(_ context.Context, id store.AccountID) ([]AppPassword, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.apps[id]), d.err
+}
+
+func (d *directory) UsedAppPasswords(_ context.Context, uses []Use) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.uses = append(d.uses, uses...)
+	return d.err
+}
+
+// change changes what is known of a user.
+func (d *directory) change(user string, by func(*Credential)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	cred := d.users[user]
+	by(&cred)
+	d.users[user] = cred
+}
+
 // set gives a user a password that is kept as it is: the stage compares instead of hashing.
 func (d *directory) set(id store.AccountID, user, password string, disabled bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.users[user] = Credential{Identity{Account: id, User: user}, password, disabled}
+	d.users[user] = Credential{Identity: Identity{Account: id, User: user}, Secret: password, Disabled: disabled}
 }
 
 func (d *directory) fail(err error) {
@@ -73,7 +98,7 @@ var home = netip.MustParseAddr("192.0.2.1")
 func newStage(t *testing.T, change ...func(*Options)) *stage {
 	t.Helper()
 	core, logs := observer.New(zap.DebugLevel)
-	s := &stage{t: t, logs: logs, now: time.Unix(1e9, 0), dir: &directory{users: map[string]Credential{}}}
+	s := &stage{t: t, logs: logs, now: time.Unix(1e9, 0), dir: &directory{users: map[string]Credential{}, apps: map[store.AccountID][]AppPassword{}}}
 	s.dir.set(1, alice, right, false)
 	s.dir.set(2, "bob@example.org", right, true)
 	s.dir.set(3, "carol@example.org", "", false)

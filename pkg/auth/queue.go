@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	"postern/pkg/store"
 )
@@ -32,8 +33,11 @@ func (a *Auth) Bans() int { return a.bans.count() }
 // pardon forgets what a ban was for that has been lifted.
 func (a *Auth) pardon(b Ban) { a.throttle.pardon(b, a.digest("user", b.Who)) }
 
-// Run shares bans with the other processes until ctx ends, and returns nil then. Nobody who logs in waits for it.
+// Run shares bans with the other processes, ends the sessions whose login no longer stands, and writes down when app passwords
+// were used, until ctx ends. Nobody who logs in waits for it.
 func (a *Auth) Run(ctx context.Context) error {
-	a.bans.keep(ctx)
-	return nil
+	var bans sync.WaitGroup
+	bans.Go(func() { a.bans.keep(ctx) })
+	defer bans.Wait()
+	return a.watch(ctx)
 }

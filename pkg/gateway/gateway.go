@@ -107,10 +107,7 @@ func (p planned) setting() string {
 // plan builds the servers.
 func (g *Gateway) plan(o Options) []planned {
 	c, st := o.Config, g.backend.Store
-	g.auth = auth.New(auth.Options{
-		Directory: st, Log: o.Log.Named("auth"), Bans: st,
-		Throttle: auth.Throttle{Trusted: config.Networks(append(c.Auth.Trusted, c.Proxy.Trusted...))},
-	})
+	g.auth = newAuth(o, st)
 	who := countLogins(g.auth, o.Registry)
 	clients := listen.Options{
 		TLS: g.certs.TLSConfig(), Proxies: config.Networks(c.Proxy.Trusted),

@@ -30,6 +30,7 @@ const (
 	maxBad          = 20        // commands in a row that are BAD, before login
 	maxFailures     = 5         // failed logins
 	handshakePeriod = 30 * time.Second
+	withdrawPeriod  = 500 * time.Millisecond
 )
 
 // conn is one connection. It belongs to one goroutine (rule 1), stream.stop excepted.
@@ -48,6 +49,8 @@ type conn struct {
 	peer     auth.Peer
 	user     string
 	account  store.Account // after login
+	stay     *auth.Stay    // the same time
+	client   string        // what it calls itself
 	mask     mask          // what is not there for this client
 	most     limits
 	enabled  map[imap.Cap]bool
@@ -117,7 +120,13 @@ func (c *conn) Serve(ctx context.Context) {
 }
 
 // Stop says BYE as soon as no command runs.
-func (c *conn) Stop() { c.stream.stop() }
+func (c *conn) Stop() { c.stream.stop(errStopping) }
+
+// withdraw ends the session of a login that is good no longer: as Stop does, but with little patience for a running command.
+func (c *conn) withdraw() {
+	c.stream.stop(errWithdrawn)
+	time.AfterFunc(withdrawPeriod, c.Abort)
+}
 
 // Abort ends the session without a word.
 func (c *conn) Abort() { _ = c.stream.net.Close() } // its session sees the error
@@ -184,6 +193,9 @@ func (c *conn) part(err error) string {
 	case errors.Is(err, errStopping):
 		c.bye("The server is shutting down.")
 		return "shutdown"
+	case errors.Is(err, errWithdrawn):
+		c.bye("This login is good no longer.")
+		return "withdrawn"
 	case errors.Is(err, errHandshake):
 		return err.Error()
 	case c.stream.broken != nil:

@@ -43,6 +43,8 @@ func parseID(d *wire.Decoder, _ flags) (map[string]string, error) {
 
 func (c *conn) identify(_ context.Context, fields map[string]string) error {
 	c.log.Debug("client", zap.String("name", clip(fields["name"])), zap.String("version", clip(fields["version"])))
+	c.client = strings.TrimSpace(clip(fields["name"]) + " " + clip(fields["version"]))
+	c.stay.Client(c.client)
 	c.enc.Atom(`* ID ("name" "Postern"`)
 	if c.srv.Version != "" {
 		c.enc.Atom(` "version" `).String(c.srv.Version)

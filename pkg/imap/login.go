@@ -125,6 +125,8 @@ func (c *conn) enter(ctx context.Context, id auth.Identity, err error) error {
 		return refusal{code: "LIMIT", text: "Too many sessions of this account; close some first."}
 	}
 	c.account, c.user, c.state = account, id.User, authenticated
+	c.stay = c.srv.Auth.Keep(id, c.peer, c.withdraw)
+	c.stay.Client(c.client)
 	c.mask = c.mask.and(newMask(strings.Split(id.Disable, ",")))
 	c.stream.limit = time.Time{}
 	c.log = c.log.With(zap.String("user", id.User))

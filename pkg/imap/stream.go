@@ -16,6 +16,8 @@ const (
 var (
 	// errStopping ends the wait for a command when the server is shutting down.
 	errStopping = errors.New("server is shutting down")
+	// errWithdrawn ends it when the login is good no longer.
+	errWithdrawn = errors.New("login withdrawn")
 	// errInterrupted ends a read that is no longer wanted.
 	errInterrupted = errors.New("interrupted")
 )
@@ -39,8 +41,8 @@ type stream struct {
 	mu       sync.Mutex
 	patience time.Duration // how long the next read may take, 0 means for ever
 	between  bool          // no command is running
-	stopping bool
-	hushed   bool // reads are interrupted
+	stopping error         // why the session is to end when no command runs; nil if it is not
+	hushed   bool          // reads are interrupted
 }
 
 // Read implements io.Reader.
@@ -66,7 +68,7 @@ func (s *stream) receive(p []byte) (int, error) {
 	switch {
 	case err == nil:
 	case s.stopped():
-		err = errStopping
+		err = s.cause()
 	case n == 0 && s.interrupted():
 		err = errInterrupted
 	}
@@ -85,8 +87,8 @@ func (s *stream) arm() error {
 		at = s.limit
 	}
 	switch {
-	case s.between && s.stopping:
-		return errStopping
+	case s.between && s.stopping != nil:
+		return s.stopping
 	case s.hushed:
 		return errInterrupted
 	}
@@ -114,11 +116,14 @@ func (s *stream) interrupted() bool {
 	return s.hushed
 }
 
-// stop interrupts the wait for a command, now or when it next begins. It may be called from any goroutine.
-func (s *stream) stop() {
+// stop interrupts the wait for a command, now or when it next begins. It may be called from any goroutine; the first cause
+// stands.
+func (s *stream) stop(cause error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.stopping = true
+	if s.stopping == nil {
+		s.stopping = cause
+	}
 	if s.between {
 		_ = s.net.SetReadDeadline(time.Unix(1, 0)) // a socket that cannot is closed at the end of the grace period
 	}
@@ -127,7 +132,13 @@ func (s *stream) stop() {
 func (s *stream) stopped() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.between && s.stopping
+	return s.between && s.stopping != nil
+}
+
+func (s *stream) cause() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stopping
 }
 
 // wait says whether the session waits for a command, and how long it may.

@@ -23,6 +23,8 @@ func (c *conn) forget() {
 	c.deselect()
 	c.unwatchMetadata()
 	c.unnotify()
+	c.stay.Leave()
+	c.stay = nil
 	if c.account != nil {
 		c.srv.dismiss(c.account.ID(), c.peer.Addr)
 	}

@@ -154,7 +154,7 @@ func (c *conn) listen(patience time.Duration) <-chan error {
 
 // hush ends the reader and returns err.
 func (c *conn) hush(heard <-chan error, err error) error {
-	c.stream.stop()
+	c.stream.stop(errStopping)
 	<-heard //nolint:errcheck // what it says we know
 	c.stream.shared = false
 	return err

@@ -323,6 +323,8 @@ func (a *testAuth) find(user string) (store.AccountID, bool) {
 	return id, ok
 }
 
+func (a *testAuth) Keep(auth.Identity, auth.Peer, func()) *auth.Stay { return nil }
+
 func (a *testAuth) Mechanisms(auth.Peer) []string { return []string{"PLAIN"} }
 
 func (a *testAuth) Login(_ context.Context, _ auth.Peer, user, password string) (auth.Identity, error) {

@@ -27,6 +27,8 @@ const (
 	maxDiscard = 1 << 20
 	// maxBad is how many commands that are not POP3 a session may send.
 	maxBad = 20
+	// withdrawTime is how long a running command may go on when the login is good no longer.
+	withdrawTime = 500 * time.Millisecond
 	// writeBuffer is one TLS record.
 	writeBuffer = 16 << 10
 )
@@ -36,6 +38,8 @@ var (
 	errQuit = errors.New("quit")
 	// errStopping ends one that waits for a command when the server stops.
 	errStopping = errors.New("server is shutting down")
+	// errWithdrawn ends one when its login is good no longer.
+	errWithdrawn = errors.New("login withdrawn")
 )
 
 // errLineTooLong is answered with -ERR; the line has been skipped.
@@ -53,15 +57,16 @@ type conn struct {
 	connected time.Time
 	commands  map[string]command // the table, at one remove: AUTH reads commands itself, and a variable must not lead to itself
 
-	user   string    // what USER said, until PASS
-	drop   *maildrop // nil until login
-	pushed *string   // a line to be read again
-	broken error     // why nothing more can be read
+	user   string     // what USER said, until PASS
+	drop   *maildrop  // nil until login
+	stay   *auth.Stay // the same time
+	pushed *string    // a line to be read again
+	broken error      // why nothing more can be read
 	tally  tally
 
 	mu      sync.Mutex
-	waiting bool // for a line
-	closing bool
+	waiting bool  // for a line
+	closing error // why the session is to end; nil if it is not
 }
 
 // tally is what the line at the end of a session tells.
@@ -96,6 +101,7 @@ func (c *conn) Serve(ctx context.Context) {
 	if err == nil {
 		err = c.converse(ctx)
 	}
+	c.stay.Leave()
 	if c.drop != nil {
 		c.drop.close()
 	}
@@ -211,8 +217,8 @@ func (c *conn) startWaiting() error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closing {
-		c.broken = errStopping
+	if c.closing != nil {
+		c.broken = c.closing
 		return c.broken
 	}
 	c.waiting = true
@@ -227,10 +233,21 @@ func (c *conn) stopWaiting() {
 }
 
 // Stop ends the session when it next waits for a command.
-func (c *conn) Stop() {
+func (c *conn) Stop() { c.stop(errStopping) }
+
+// withdraw ends the session of a login that is good no longer: as Stop does, but with little patience for a running command.
+// What was marked for deletion stays (RFC 1939 §6).
+func (c *conn) withdraw() {
+	c.stop(errWithdrawn)
+	time.AfterFunc(withdrawTime, c.Abort)
+}
+
+func (c *conn) stop(cause error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.closing = true
+	if c.closing == nil {
+		c.closing = cause
+	}
 	if c.waiting {
 		c.nc.SetReadDeadline(time.Unix(1, 0))
 	}
@@ -256,8 +273,8 @@ func (c *conn) reason(err error) string {
 		return "quit"
 	case errors.Is(err, io.EOF):
 		return "client closed the connection"
-	case errors.Is(err, os.ErrDeadlineExceeded) && c.closing:
-		return errStopping.Error()
+	case errors.Is(err, os.ErrDeadlineExceeded) && c.closing != nil:
+		return c.closing.Error()
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return "timeout"
 	}

@@ -289,6 +289,8 @@ type doorman struct {
 	none  bool // offers no mechanism, as on a connection without TLS
 }
 
+func (d *doorman) Keep(auth.Identity, auth.Peer, func()) *auth.Stay { return nil }
+
 func (d *doorman) Mechanisms(auth.Peer) []string {
 	if d.none {
 		return nil

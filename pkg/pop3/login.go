@@ -109,6 +109,7 @@ func (c *conn) enter(ctx context.Context, id auth.Identity, err error) error {
 		return err
 	}
 	c.drop = drop
+	c.stay = c.server.Auth.Keep(id, c.peer, c.withdraw)
 	c.log = c.log.With(zap.String("user", id.User))
 	c.ok("Logged in, " + drop.summary() + ".")
 	return nil

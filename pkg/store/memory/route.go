@@ -67,6 +67,14 @@ func (a *account) target(found []store.Target, detail string) []store.Target {
 	})
 }
 
+// AppPasswords implements auth.Directory: the model knows none.
+func (s *Store) AppPasswords(context.Context, store.AccountID) ([]auth.AppPassword, error) {
+	return nil, nil
+}
+
+// UsedAppPasswords implements auth.Directory.
+func (s *Store) UsedAppPasswords(context.Context, []auth.Use) error { return nil }
+
 // Credential implements auth.Directory.
 func (s *Store) Credential(ctx context.Context, user string) (auth.Credential, error) {
 	var c auth.Credential

@@ -20,6 +20,7 @@ var accountTables = []struct {
 	{"mailbox_state", 1000},
 	{"mailboxes", 1000},
 	{"subscriptions", 10000},
+	{"app_passwords", 1000},
 	{"annotations", 100},
 	{"acl", 10000},
 	{"messages", 10000},
@@ -103,8 +104,10 @@ func (s *Store) beginDelete(ctx context.Context, id store.AccountID) error {
 		if _, err = tx.Exec(ctx, sqlDeleteTargets, id); err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, sqlDeleteRightsOf, id)
-		return err
+		if _, err = tx.Exec(ctx, sqlDeleteRightsOf, id); err != nil {
+			return err
+		}
+		return notifyLogin(ctx, tx, id)
 	})
 }
 

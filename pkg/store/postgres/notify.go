@@ -182,6 +182,7 @@ func (s *Store) listen(ctx context.Context) {
 			backoff = 50 * time.Millisecond
 			s.outage.report("listen", nil)
 			s.hub.WakeAll()
+			s.logins.changed(0)
 		})
 		if ctx.Err() != nil {
 			return
@@ -249,6 +250,10 @@ func (s *Store) heard(n *pgconn.Notification) {
 		s.hub.WakeAll()
 	default:
 		for _, key := range boxes {
+			if key.box == loginBox {
+				s.logins.changed(key.account)
+				continue
+			}
 			s.hub.Wake(key.account, key.box)
 		}
 	}

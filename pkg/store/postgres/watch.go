@@ -27,6 +27,7 @@ type reading struct {
 	notify   *notifier
 	leases   *leases
 	outage   *outage
+	logins   loginFeed
 	grams    *gramWork
 	pruned   atomic.Int64 // when journals were last looked through, ms since the epoch
 }
