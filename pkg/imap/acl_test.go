@@ -54,13 +54,15 @@ func TestOtherPath(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]path{
 		"Other Users/bob@example.org/a/b":     {"bob@example.org", "a/b"},
-		"Other Users/BOB@Example.org./inbox":  {"bob@example.org", "inbox"},
+		"Other Users/BOB@Example.org./inbox":  {"bob@example.org", "INBOX"},
 		"Other Users/a=2Fb=2A=25=3D@x.org/c":  {"a/b*%=@x.org", "c"},
 		"Other Users/bob@example.org":         {},
 		"Other Users/bob/x":                   {},
 		"Other Users//x":                      {},
+		"Other Users/bob@example.org/a//b":    {},
+		"Other Users/bob@example.org/\xff":    {},
 		"Other Users":                         {},
-		"Other Users/bob@example.org/" + "/x": {"bob@example.org", "/x"},
+		"Other Users/bob@example.org/" + "/x": {"bob@example.org", "x"},
 	} {
 		if got, ok := otherPath(name); !ok || got != want {
 			t.Errorf("%q: %+v, %v; want %+v", name, got, ok, want)
@@ -74,5 +76,14 @@ func TestOtherPath(t *testing.T) {
 	prefix := ownerPrefix("a/b*%=@x.org")
 	if prefix != "Other Users/a=2Fb=2A=25=3D@x.org/" || strings.Count(prefix, "/") != 2 {
 		t.Error(prefix)
+	}
+}
+
+// TestDeepName: a name as long as a line costs no more than a look at it, however many levels it claims to have.
+func TestDeepName(t *testing.T) {
+	t.Parallel()
+	name := others + "bob@example.org" + strings.Repeat("/x", 500_000)
+	if p, ok := otherPath(name); !ok || p != (path{}) {
+		t.Errorf("%.60s…, %v", p.name, ok)
 	}
 }

@@ -98,15 +98,17 @@ func (c *conn) append(ctx context.Context, r appendRequest) error {
 		return tryCreate(err)
 	}
 	c.brought(to, store.UIDSetOf(uids))
-	c.warnQuota(ctx, to.account)
+	c.warnQuota(ctx, to)
 	c.answer("", "Appended.")
-	if c.offers(imap.CapUIDPlus) {
-		c.done.code = appendUID(to.box, uids...)
-	}
+	c.done.code = c.appendUID(to, uids...)
 	return nil
 }
 
-// appendUID is the response code that tells where messages are now (RFC 4315 §3).
-func appendUID(box store.Mailbox, uids ...imap.UID) string {
-	return fmt.Sprintf("APPENDUID %d %s", box.UIDValidity, store.Normalize(imap.UIDSetNum(uids...)))
+// appendUID is the response code that tells where messages are now, nothing if UIDs of the mailbox are not for this user to know
+// (RFC 4315 §3).
+func (c *conn) appendUID(to target, uids ...imap.UID) string {
+	if !c.offers(imap.CapUIDPlus) || !to.rights.Has(store.RightRead) {
+		return ""
+	}
+	return fmt.Sprintf("APPENDUID %d %s", to.box.UIDValidity, store.Normalize(imap.UIDSetNum(uids...)))
 }

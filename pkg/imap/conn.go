@@ -361,7 +361,13 @@ func (c *conn) news(ctx context.Context, row *command, err error) (outcome, end 
 	}
 	ctx, cancel := context.WithTimeout(ctx, or(c.srv.CommandTimeout, DefaultCommandTimeout))
 	defer cancel()
-	nerr := c.syncAfter(ctx, row.flags)
+	var nerr error
+	if err != nil || row.flags.has(streams|slow) { // the rights have not been looked at, or not of late: see perform
+		nerr = c.recheck(ctx)
+	}
+	if nerr == nil {
+		nerr = c.syncAfter(ctx, row.flags)
+	}
 	switch {
 	case nerr == nil:
 		return err, nil

@@ -31,7 +31,7 @@ func (c *conn) copy(ctx context.Context, r copyRequest) error {
 	if err != nil {
 		return fmt.Errorf("copy: %w", err)
 	}
-	c.answer(c.copyUID(data), "Copied.")
+	c.answer(data.code, "Copied.")
 	return nil
 }
 
@@ -49,8 +49,8 @@ func (c *conn) move(ctx context.Context, r copyRequest) error {
 		c.answer("", "Nothing to move.")
 		return nil
 	}
-	if code := c.copyUID(data); code != "" {
-		c.untagged("OK", code, "Moved.")
+	if data.code != "" {
+		c.untagged("OK", data.code, "Moved.")
 	}
 	c.answerModSeq("Moved.")
 	return nil
@@ -59,20 +59,20 @@ func (c *conn) move(ctx context.Context, r copyRequest) error {
 // transfer copies or moves. Both do all or nothing, so a number that stands for an expunged message refuses the command
 // (RFC 2180 §4.4.1); a UID that is not there is passed over (RFC 3501 §6.4.8). Flags that the user may not set at the
 // destination do not come along (RFC 4314 §4).
-func (c *conn) transfer(ctx context.Context, r copyRequest, move bool) (imap.CopyData, error) {
+func (c *conn) transfer(ctx context.Context, r copyRequest, move bool) (transferred, error) {
 	dest, err := c.mailbox(ctx, r.dest, store.RightInsert)
 	if err != nil {
-		return imap.CopyData{}, tryCreate(err)
+		return transferred{}, tryCreate(err)
 	}
 	uids, err := c.sel.resolve(r.set)
 	if err != nil {
-		return imap.CopyData{}, err
+		return transferred{}, err
 	}
 	if err := c.checkSave(size(uids)); err != nil {
-		return imap.CopyData{}, err
+		return transferred{}, err
 	}
 	if !r.byUID && present(c.sel.snap, uids) < size(uids) {
-		return imap.CopyData{}, refusal{code: "EXPUNGEISSUED", text: "Some of the messages no longer exist."}
+		return transferred{}, refusal{code: "EXPUNGEISSUED", text: "Some of the messages no longer exist."}
 	}
 	var data imap.CopyData
 	err = c.asking(func() (err error) {
@@ -89,9 +89,15 @@ func (c *conn) transfer(ctx context.Context, r copyRequest, move bool) (imap.Cop
 	}
 	c.brought(dest, data.DestUIDs)
 	if err == nil && !move {
-		c.warnQuota(ctx, dest.account)
+		c.warnQuota(ctx, dest)
 	}
-	return data, err
+	return transferred{data, c.copyUID(dest, data)}, err
+}
+
+// transferred is what came of COPY or MOVE, and what the client is told of it.
+type transferred struct {
+	imap.CopyData
+	code string
 }
 
 // tryCreate gives a missing destination its own code (RFC 3501 §6.4.7).
@@ -102,9 +108,10 @@ func tryCreate(err error) error {
 	return err
 }
 
-// copyUID is the response code of RFC 4315 §3, nothing if no message was there to copy.
-func (c *conn) copyUID(data imap.CopyData) string {
-	if len(data.SourceUIDs) == 0 || !c.offers(imap.CapUIDPlus) {
+// copyUID is the response code of RFC 4315 §3, nothing if no message was there to copy, or if UIDs of the mailbox are not for
+// this user to know.
+func (c *conn) copyUID(to target, data imap.CopyData) string {
+	if len(data.SourceUIDs) == 0 || !c.offers(imap.CapUIDPlus) || !to.rights.Has(store.RightRead) {
 		return ""
 	}
 	return fmt.Sprintf("COPYUID %d %s %s", data.UIDValidity, data.SourceUIDs, data.DestUIDs)

@@ -18,9 +18,10 @@ const others = store.OthersName + store.Delimiter
 // location is a mailbox name made sense of: whose it is, and what the user of this session may do there.
 type location struct {
 	account store.Account // of the owner
-	name    string        // as the owner says it
+	name    string        // as the owner says it, canonical if it is somebody else's
 	prefix  string        // what this user says before it; empty for the user's own
 	rights  store.Rights
+	found   store.MailboxID // the one that rights are about, if it is somebody else's
 }
 
 // title is the name as this user says it; name is what the owner has, box.Name in particular.
@@ -64,7 +65,8 @@ func otherPath(name string) (p path, ok bool) {
 	}
 	level, name, _ := strings.Cut(rest, store.Delimiter)
 	owner, valid := store.ParseAddress(levelUnescapes.Replace(level))
-	if !valid || name == "" {
+	name, err := store.CanonicalName(name)
+	if !valid || err != nil {
 		return path{}, true
 	}
 	return path{owner: owner.String(), name: name}, true
@@ -121,7 +123,7 @@ func (c *conn) locateNew(ctx context.Context, name string) (location, error) {
 	if errors.Is(err, store.ErrNotFound) {
 		err = refusal{code: "NOPERM", text: "You may not make a mailbox there."} // whatever is there, or nothing
 	}
-	t.name = p.name
+	t.name, t.found = p.name, 0
 	return t.location, err
 }
 
@@ -140,16 +142,33 @@ func (c *conn) shared(ctx context.Context, need store.Rights, owner string, name
 	return c.sharedTarget(ctx, found)
 }
 
-// sharedTarget is a mailbox of somebody else's as this user sees it. What is its special use and what is \Recent is the
-// owner's affair.
+// sharedTarget is a mailbox of somebody else's as this user sees it.
 func (c *conn) sharedTarget(ctx context.Context, s store.Shared) (target, error) {
 	account, err := c.srv.Accounts.Account(ctx, s.Owner)
 	if err != nil {
 		return target{}, fmt.Errorf("open account %d: %w", s.Owner, err)
 	}
-	s.Use, s.Subscribed, s.Recent = nil, false, 0
-	at := location{account: account, name: s.Name, prefix: ownerPrefix(s.Address), rights: s.Rights}
-	return target{location: at, box: s.Mailbox}, nil
+	at := location{account: account, name: s.Name, prefix: ownerPrefix(s.Address), rights: s.Rights, found: s.ID}
+	return target{location: at, box: asOthersSee(s.Mailbox)}, nil
+}
+
+// asOthersSee leaves out what of a mailbox concerns nobody but its owner.
+func asOthersSee(box store.Mailbox) store.Mailbox {
+	box.Use, box.Subscribed, box.Recent = nil, false, 0
+	return box
+}
+
+// open opens the mailbox. If it is somebody else's, it must be the one that the rights are about: to rename mailboxes takes no
+// right to read them, and the name may be another's by now.
+func (l *location) open(ctx context.Context) (store.Mailbox, *store.Snapshot, error) {
+	box, snap, err := l.account.Open(ctx, l.name)
+	switch {
+	case err != nil || l.own():
+		return box, snap, err
+	case box.ID != l.found:
+		return store.Mailbox{}, nil, fmt.Errorf("%q is another mailbox than mailbox %d now: %w", l.name, l.found, store.ErrNotFound)
+	}
+	return asOthersSee(box), snap, nil
 }
 
 // recheck finds out what the user may still do in the selected mailbox, if it is somebody else's: what has been taken away

@@ -3,6 +3,7 @@
 package imap
 
 import (
+	"slices"
 	"strings"
 
 	"postern/pkg/imap/wire"
@@ -58,6 +59,11 @@ func parseMailboxFilter(d *wire.Decoder) mailboxFilter {
 		f.names = []string{d.Mailbox()}
 	}
 	return f
+}
+
+// reachesOthers reports whether names that are meant may be other people's.
+func (f mailboxFilter) reachesOthers() bool {
+	return slices.ContainsFunc(f.names, func(name string) bool { return name == store.OthersName || below(name, store.OthersName) })
 }
 
 // selects reports whether a mailbox with this name is meant. SELECTED is not for a name to tell.

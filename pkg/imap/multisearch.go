@@ -137,7 +137,29 @@ func (c *conn) sources(ctx context.Context, in []mailboxFilter) ([]haystack, err
 	for _, name := range namedBy(shared) {
 		names[name] = true
 	}
+	theirs, err := c.sharedBelow(ctx, shared)
+	if err != nil {
+		return nil, fmt.Errorf("sources of a search: %w", err)
+	}
+	for _, name := range theirs {
+		names[name] = true
+	}
 	return c.withSelected(names, boxes, inSelected), nil
+}
+
+// sharedBelow are the mailboxes of others in the subtrees that are meant (RFC 5465 §6.6).
+func (c *conn) sharedBelow(ctx context.Context, in []mailboxFilter) ([]string, error) {
+	if !c.offers(imap.CapACL) || !slices.ContainsFunc(in, mailboxFilter.reachesOthers) {
+		return nil, nil
+	}
+	list, err := c.account.SharedMailboxes(ctx)
+	var names []string
+	for _, s := range list {
+		if name := ownerPrefix(s.Address) + s.Name; anySelects(in, name, false) {
+			names = append(names, name)
+		}
+	}
+	return names, err
 }
 
 // withSelected makes a list of the names, with the selected mailbox as itself if it is among them.
@@ -222,7 +244,7 @@ func (c *conn) peek(ctx context.Context, name string) (*selected, error) {
 	if err != nil {
 		return nil, fmt.Errorf("look at %q: %w", name, err)
 	}
-	box, snap, err := at.account.Open(ctx, at.name)
+	box, snap, err := at.open(ctx)
 	if absent(err) {
 		return nil, nil
 	}

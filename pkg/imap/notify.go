@@ -273,8 +273,6 @@ func (r *notifyRequest) all() event {
 // reachesOthers reports whether mailboxes of other users may be meant.
 func (r *notifyRequest) reachesOthers() bool {
 	return slices.ContainsFunc(r.groups, func(g eventGroup) bool {
-		return g.kind == filterSubscribed || slices.ContainsFunc(g.names, func(name string) bool {
-			return name == store.OthersName || below(name, store.OthersName)
-		})
+		return g.kind == filterSubscribed || g.reachesOthers()
 	})
 }

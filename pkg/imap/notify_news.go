@@ -117,7 +117,7 @@ func (c *conn) survey(ctx context.Context, n *notification) ([]sight, error) {
 		return nil, err
 	}
 	var shared []store.Shared
-	if n.reachesOthers() {
+	if n.reachesOthers() && c.offers(imap.CapACL) {
 		if shared, err = c.account.SharedMailboxes(ctx); err != nil {
 			return nil, err
 		}
@@ -167,7 +167,7 @@ func (c *conn) sights(n *notification, boxes []store.Mailbox, shared []store.Sha
 	for _, s := range shared {
 		title := ownerPrefix(s.Address) + s.Name
 		_, subscribed := slices.BinarySearch(n.names, title)
-		add(sight{box: s.Mailbox, noticed: noticed{at: store.Place{Account: s.Owner, Mailbox: s.ID}, title: title, subscribed: subscribed, children: parents[title]}},
+		add(sight{box: asOthersSee(s.Mailbox), noticed: noticed{at: store.Place{Account: s.Owner, Mailbox: s.ID}, title: title, subscribed: subscribed, children: parents[title]}},
 			false, s.Rights)
 		if !slices.Contains(owners, s.Owner) {
 			owners = append(owners, s.Owner)

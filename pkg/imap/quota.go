@@ -52,9 +52,9 @@ func units(octets int64) int64 { return (octets + storageUnit - 1) / storageUnit
 // maxLimit keeps a limit in octets within 64 bits.
 const maxLimit = 1 << 50
 
-// parseRoot reads the name of a quota root.
+// parseRoot reads the name of a quota root, which is spelled as a mailbox: that of others' begins the names of mailboxes.
 func parseRoot(d *wire.Decoder, _ flags) (string, error) {
-	root := d.SP().AString()
+	root := d.SP().Mailbox()
 	return root, d.End()
 }
 
@@ -66,7 +66,7 @@ type setQuotaRequest struct {
 
 // parseSetQuota reads a root and the limits that replace those it has (RFC 9208 §4.1.3).
 func parseSetQuota(d *wire.Decoder, _ flags) (setQuotaRequest, error) {
-	r := setQuotaRequest{root: d.SP().AString()}
+	r := setQuotaRequest{root: d.SP().Mailbox()}
 	n := 0
 	d.SP().List(func() {
 		name := d.Keyword()
@@ -156,7 +156,12 @@ func (s *Server) find(ctx context.Context, address string) (store.Account, error
 }
 
 // administers reports whether this user may set limits.
-func (c *conn) administers() bool { return slices.Contains(c.srv.Admins, c.account.Address()) }
+func (c *conn) administers() bool {
+	return slices.ContainsFunc(c.srv.Admins, func(admin string) bool {
+		a, ok := store.ParseAddress(admin)
+		return ok && a.String() == c.account.Address()
+	})
+}
 
 // setQuota answers SETQUOTA, for administrators.
 func (c *conn) setQuota(ctx context.Context, r setQuotaRequest) error {
@@ -195,12 +200,13 @@ func (c *conn) writeQuota(ctx context.Context, root string, account store.Accoun
 }
 
 // warnQuota tells a client that has put something into an account, once a session, that little room is left there
-// (RFC 9208 §4.3.1). It is a courtesy: what keeps us from it is not the client's concern.
-func (c *conn) warnQuota(ctx context.Context, account store.Account) {
-	if c.warned || !c.offers(imap.CapQuota) {
+// (RFC 9208 §4.3.1). Of another's account only who may ask is told, see getQuotaRoot. It is a courtesy: what keeps us from it
+// is not the client's concern.
+func (c *conn) warnQuota(ctx context.Context, at target) {
+	if c.warned || !c.offers(imap.CapQuota) || !at.rights.Has(store.RightRead) {
 		return
 	}
-	q, err := account.Quota(ctx)
+	q, err := at.account.Quota(ctx)
 	if err != nil {
 		return
 	}
@@ -224,7 +230,7 @@ func (c *conn) measure(ctx context.Context, t *target, items []string) error {
 	}
 	var octets int64
 	if t.box.Deleted > 0 {
-		_, snap, err := t.account.Open(ctx, t.box.Name)
+		_, snap, err := t.open(ctx)
 		if err != nil {
 			return fmt.Errorf("octets of deleted messages: %w", err)
 		}

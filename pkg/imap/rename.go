@@ -18,10 +18,17 @@ func parseRename(d *wire.Decoder, _ flags) (renameRequest, error) {
 	return r, d.End()
 }
 
+// errInbox: RENAME of INBOX is a MOVE of all its messages to where other rights may hold, and takes more than the right to
+// rename.
+var errInbox = refusal{code: "CANNOT", text: "Only its owner renames an INBOX."}
+
 func (c *conn) rename(ctx context.Context, r renameRequest) error {
 	from, err := c.locate(ctx, r.from, store.RightDelete)
 	if err != nil {
 		return err
+	}
+	if !from.own() && from.name == store.Inbox {
+		return errInbox
 	}
 	to, err := c.locateNew(ctx, r.to)
 	if err != nil {

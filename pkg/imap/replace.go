@@ -64,8 +64,8 @@ func (c *conn) replace(ctx context.Context, r replaceRequest) error {
 		return tryCreate(err)
 	}
 	c.brought(to, imap.UIDSetNum(uid))
-	if c.offers(imap.CapUIDPlus) { // before the expunge is told (RFC 8508 §3.4)
-		c.untagged("OK", appendUID(to.box, uid), "The replacement is there.")
+	if code := c.appendUID(to, uid); code != "" { // before the expunge is told (RFC 8508 §3.4)
+		c.untagged("OK", code, "The replacement is there.")
 	}
 	c.answerModSeq("Replaced.")
 	return nil

@@ -119,7 +119,7 @@ func (c *conn) open(ctx context.Context, r selectRequest) error {
 	}
 	watch := c.srv.Accounts.Watch(at.account.ID())
 	checked := time.Now()
-	box, snap, err := at.account.Open(ctx, at.name)
+	box, snap, err := at.open(ctx)
 	if err != nil {
 		watch.Close()
 		return err

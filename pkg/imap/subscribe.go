@@ -2,17 +2,13 @@ package imap
 
 import (
 	"context"
-
-	"postern/pkg/store"
 )
 
 // subscription is how a name is subscribed to: as LIST would say it, whether there is such a mailbox or not, and whether this
 // user may know of it.
 func subscription(name string) string {
 	if p, ok := otherPath(name); ok && p.owner != "" {
-		if canonical, err := store.CanonicalName(p.name); err == nil {
-			return ownerPrefix(p.owner) + canonical
-		}
+		return ownerPrefix(p.owner) + p.name
 	}
 	return name
 }

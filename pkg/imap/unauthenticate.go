@@ -28,6 +28,6 @@ func (c *conn) forget() {
 	if c.account != nil {
 		c.srv.dismiss(c.account.ID(), c.peer.Addr)
 	}
-	c.account, c.user, c.enabled = nil, "", nil
+	c.account, c.user, c.enabled, c.warned = nil, "", nil, false
 	c.mask, c.enc.UTF8 = c.srv.mask(), false
 }

@@ -235,7 +235,7 @@ func (c *conn) openURL(ctx context.Context, u messageURL) (store.Account, *store
 	if err != nil {
 		return nil, nil, err
 	}
-	box, snap, err := at.account.Open(ctx, at.name)
+	box, snap, err := at.open(ctx)
 	if err == nil && u.uidValidity != 0 && u.uidValidity != box.UIDValidity {
 		err = store.ErrNotFound
 	}

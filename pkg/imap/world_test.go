@@ -286,7 +286,7 @@ func directSet(_ *testing.T, w *world, _ *script, words []string) error {
 	case words[0] == "admin":
 		w.server.Admin = words[1]
 	case words[0] == "admins":
-		w.server.Admins = []string{w.account.Address()}
+		w.server.Admins = []string{strings.ToUpper(w.account.Address())}
 	case words[0] == "max-message":
 		w.server.MaxMessage, err = strconv.ParseInt(words[1], 10, 64)
 	default:

@@ -118,6 +118,7 @@ const sqlShared = `
 select m.account_id, m.name, ` + grantedRights + `
 from accounts o
 join mailboxes m using (account_id)
+join accounts c on c.account_id = $4 and c.state < 2
 left join acl e on e.account_id = m.account_id and e.mailbox_id = m.mailbox_id and e.identifier = any($3)
 where o.address = $1 and o.account_id <> $4 and o.state < 2 and m.name = any($2)
 group by m.account_id, m.name
@@ -152,7 +153,7 @@ const sqlSharedMailboxes = `
 with granted as (
   select e.account_id, e.mailbox_id, ` + grantedRights + ` as rights
   from acl e
-  where e.identifier = any($1) and e.account_id <> $2
+  where e.identifier = any($1) and e.account_id <> $2 and exists (select from accounts where account_id = $2 and state < 2)
   group by e.account_id, e.mailbox_id
 )
 select o.account_id, o.address, g.rights, ` + mailboxColumns + `
@@ -181,6 +182,8 @@ func (a *account) SharedMailboxes(ctx context.Context) ([]store.Shared, error) {
 const sqlSharedRights = `
 select ` + grantedRights + `
 from mailboxes m
+join accounts o on o.account_id = m.account_id and o.state < 2
+join accounts c on c.account_id = $4 and c.state < 2
 left join acl e on e.account_id = m.account_id and e.mailbox_id = m.mailbox_id and e.identifier = any($3)
 where m.account_id = $1 and m.mailbox_id = $2
 group by m.mailbox_id`
@@ -188,7 +191,7 @@ group by m.mailbox_id`
 // SharedRights implements store.Sharing.
 func (a *account) SharedRights(ctx context.Context, at store.Place) (store.Rights, error) {
 	var rights int16
-	err := a.s.pool.QueryRow(ctx, sqlSharedRights, at.Account, at.Mailbox, store.Identifiers(a.address)).Scan(&rights)
+	err := a.s.pool.QueryRow(ctx, sqlSharedRights, at.Account, at.Mailbox, store.Identifiers(a.address), a.id).Scan(&rights)
 	return store.Rights(rights), failed("read rights", err)
 }
 

@@ -1,7 +1,12 @@
 package postgres
 
 import (
+	"errors"
+	"io"
+	"strings"
 	"testing"
+
+	"github.com/emersion/go-imap/v2"
 
 	"postern/pkg/store"
 )
@@ -53,5 +58,85 @@ func TestSubscribeWhileDeleted(t *testing.T) {
 	}
 	if n := f.number(`select count(*) from subscriptions`); n != 0 {
 		t.Errorf("%d subscriptions of an account that is being deleted", n)
+	}
+}
+
+// TestSharedWhileDeleted: nobody reads the mailboxes of an account that is being deleted, and who is deleted reads none.
+func TestSharedWhileDeleted(t *testing.T) {
+	t.Parallel()
+	for _, gone := range []string{"owner", "reader"} {
+		t.Run(gone, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t)
+			id, err := f.s.CreateAccount(t.Context(), "reader@example.org", "", 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			reader, err := f.s.Account(t.Context(), id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ch := store.ACLChange{ACLEntry: store.ACLEntry{Identifier: store.Anyone, Rights: store.AllRights}}
+			if err := f.a.SetACL(t.Context(), f.inbox, ch); err != nil {
+				t.Fatal(err)
+			}
+			place := store.Place{Account: f.a.id, Mailbox: f.inbox}
+			if rights, err := reader.SharedRights(t.Context(), place); err != nil || rights != store.AllRights {
+				t.Fatalf("before: %v, %v", rights, err)
+			}
+			f.exec(`update accounts set state = 2 where account_id = $1`, map[string]store.AccountID{"owner": f.a.id, "reader": id}[gone])
+			if rights, err := reader.SharedRights(t.Context(), place); !errors.Is(err, store.ErrNotFound) {
+				t.Errorf("SharedRights: %v, %v", rights, err)
+			}
+			if s, err := reader.Shared(t.Context(), f.a.Address(), store.Inbox); !errors.Is(err, store.ErrNotFound) {
+				t.Errorf("Shared: %+v, %v", s, err)
+			}
+			if list, err := reader.SharedMailboxes(t.Context()); err != nil || len(list) > 0 {
+				t.Errorf("SharedMailboxes: %+v, %v", list, err)
+			}
+		})
+	}
+}
+
+// TestDeleteAfterTransfer: what has been handed to another account stays readable when the one it came from, and its key, are
+// gone.
+func TestDeleteAfterTransfer(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	octets := "Subject: kept\r\n\r\n" + strings.Repeat("0123456789abcdef\r\n", 20_000)
+	f.mail(octets)
+	f.mail("Subject: small\r\n\r\nx\r\n")
+	id, err := f.s.CreateAccount(t.Context(), "heir@example.org", "", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	heir, err := f.s.Account(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inbox, err := heir.Mailbox(t.Context(), store.Inbox)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.a.Transfer(t.Context(), store.Transfer{
+		From: f.inbox, To: store.Place{Account: id, Mailbox: inbox.ID}, UIDs: imap.UIDSet{{Start: 1, Stop: 9}}, Move: true,
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.s.DeleteAccount(t.Context(), f.a.id); err != nil {
+		t.Fatal(err)
+	}
+	_, snap, err := heir.Open(t.Context(), store.Inbox)
+	if err != nil || snap.Len() != 2 {
+		t.Fatalf("%d messages, %v", snap.Len(), err)
+	}
+	for m, err := range heir.Messages(t.Context(), snap, imap.UIDSetNum(1, 2), store.WithBody|store.WithPart) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(io.NewSectionReader(m.Body, 0, m.Size))
+		if err != nil || m.UID == 1 && string(b) != octets {
+			t.Errorf("UID %d: %d octets, %v", m.UID, len(b), err)
+		}
 	}
 }
