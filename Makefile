@@ -62,6 +62,12 @@ tidy:
 .PHONY: check
 check: test test-pg lint tidy
 
+## compose-check: what can be known of deploy/ without a container engine: schema, variables, paths, image tags, metrics
+.PHONY: compose-check
+compose-check:
+	@.ci/install test
+	$(GO) test -count=1 ./deploy
+
 ## bench: the benchmarks; where there is a floor to compare with, it is measured in the same run
 .PHONY: bench
 bench:

@@ -106,6 +106,7 @@ var layers = map[string]layer{
 	"pkg/certs":          {theirs: []string{certmagic, acmez, libdns, miekgDNS, zap}, reason: "hands out a *tls.Config"},
 	"pkg/certs/acmetest": {theirs: []string{miekgDNS}, reason: "a CA for tests"},
 	"pkg/gateway":        {reason: "wires everything", ours: []string{"pkg", "migrations"}, theirs: []string{""}},
+	"deploy":             {reason: "tests of its files only"},
 	"pkg":                {reason: "tests of the repository only"},
 	"cmd/postern": {
 		ours:   []string{"pkg/gateway", "pkg/config", "pkg/store", "pkg/store/postgres", "pkg/auth", "pkg/observe"},
