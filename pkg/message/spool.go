@@ -104,10 +104,25 @@ func (s *Spooled) keep(b []byte, o SpoolOptions) error {
 	}
 	s.size += int64(len(b))
 	if s.file == nil {
+		if s.memory == nil {
+			s.memory = *memories.Get().(*memory)
+		}
 		s.memory = append(s.memory, b...)
 		return nil
 	}
 	return s.write(b)
+}
+
+// memories are what messages are kept in, one after another: at some thousand a second, garbage would be what takes longest.
+var memories = sync.Pool{New: func() any { m := make(memory, 0, largeRead); return &m }}
+
+// recycle gives memory back, unless it has grown beyond what most messages need.
+func (m memory) recycle() {
+	if m == nil || cap(m) > 2*largeRead {
+		return
+	}
+	m = m[:0]
+	memories.Put(&m)
 }
 
 // write adds octets to the file.
@@ -130,6 +145,7 @@ func (s *Spooled) overflow(o SpoolOptions) (err error) {
 		return err
 	}
 	err = s.write(s.memory)
+	s.memory.recycle()
 	s.memory = nil
 	return err
 }
@@ -184,6 +200,7 @@ func (s *Spooled) ReadAt(p []byte, off int64) (int, error) {
 // Close releases the memory or the temporary file. Further calls do nothing.
 func (s *Spooled) Close() error {
 	f := s.file
+	s.memory.recycle()
 	s.file, s.memory = nil, nil
 	if f == nil || s.shelf != nil {
 		return nil

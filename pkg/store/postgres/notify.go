@@ -18,7 +18,7 @@ const (
 	channel = "postern" // of LISTEN and NOTIFY
 
 	noteLimit   = 7900                 // octets of a notification; PostgreSQL takes fewer than 8000
-	noteFloor   = 2 * time.Millisecond // between two sends, so that a burst becomes one
+	noteFloor   = 10 * time.Millisecond // between two sends, so that a burst becomes one
 	notePending = 100_000              // mailboxes to be told of; beyond, everyone is told to look
 	noteAll     = "*"
 
