@@ -42,8 +42,8 @@ type command struct {
 	flags flags
 	// parse reads the arguments and returns what is to be done.
 	parse func(*conn) (func(context.Context) error, error)
-	// belongs is the capability without which there is no such command, see of; empty for IMAP4rev1 itself.
-	belongs imap.Cap
+	// belongs are the capabilities without all of which there is no such command, see of; none for IMAP4rev1 itself.
+	belongs []imap.Cap
 }
 
 // commands is the table of contents of this package.
@@ -97,9 +97,9 @@ var commands = table(
 	define("ESEARCH", loggedIn, mayExpunge|slow, parseMultiSearch, (*conn).multiSearch).of(imap.CapMultiSearch),
 	define("SORT", inSelected, usesSeqs|slow, parseSort, (*conn).sort).of(imap.CapSort),
 	define("UID SORT", inSelected, byUID|mayExpunge|slow, parseSort, (*conn).sort).of(imap.CapSort),
-	define("THREAD", inSelected, usesSeqs|slow, parseThread, (*conn).thread),
-	define("UID THREAD", inSelected, byUID|mayExpunge|slow, parseThread, (*conn).thread),
-	define("CANCELUPDATE", inSelected, mayExpunge, parseCancelUpdate, (*conn).cancelUpdate).of(capContextSearch),
+	define("THREAD", inSelected, usesSeqs|slow, parseThread, (*conn).thread).of(threadCaps...),
+	define("UID THREAD", inSelected, byUID|mayExpunge|slow, parseThread, (*conn).thread).of(threadCaps...),
+	define("CANCELUPDATE", inSelected, mayExpunge, parseCancelUpdate, (*conn).cancelUpdate).of(capContextSearch, capContextSort),
 	define("COPY", inSelected, usesSeqs|mayExpunge|slow, parseCopy, (*conn).copy),
 	define("UID COPY", inSelected, byUID|mayExpunge|slow, parseCopy, (*conn).copy),
 	define("MOVE", inSelected, usesSeqs|mayExpunge|slow, parseCopy, (*conn).move).of(imap.CapMove),

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -239,7 +240,7 @@ func (c *conn) command(ctx context.Context) error {
 	}
 	start := time.Now()
 	row := commands[name]
-	if row != nil && !c.offers(row.belongs) {
+	if row != nil && len(row.belongs) > 0 && !slices.ContainsFunc(row.belongs, c.offers) {
 		row = nil
 	}
 	c.then = nil

@@ -56,8 +56,8 @@ func (c *conn) expandFilters(ctx context.Context, r *searchRequest) error {
 	if err := f.expand(ctx, &r.criteria, 0); err != nil {
 		return err
 	}
-	if n := textKeys(&r.criteria); n > maxTextKeys {
-		return refusal{code: "LIMIT", text: fmt.Sprintf("At most %d keys that look into messages.", maxTextKeys)}
+	if why := excess(&r.criteria); why != "" {
+		return refusal{code: "LIMIT", text: "There may be " + why + "."}
 	}
 	r.modSeq = searchesModSeq(&r.criteria)
 	return nil

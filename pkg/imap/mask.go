@@ -39,7 +39,7 @@ var withoutIt = map[imap.Cap][]imap.Cap{
 	imap.CapSort:         {imap.CapSortDisplay, imap.CapESort, "CONTEXT=SORT"},
 	imap.CapESort:        {"CONTEXT=SORT"},
 	imap.CapACL:          {"RIGHTS=kxte", imap.CapListMyRights},
-	imap.CapMetadata:     {imap.CapMetadataServer, imap.CapListMetadata},
+	imap.CapMetadata:     {imap.CapMetadataServer, imap.CapListMetadata, imap.CapFilters}, // RFC 5466 §3: what keeps filters
 	imap.CapQuota:        {imap.CapQuotaSet, "QUOTA=RES-STORAGE", "QUOTA=RES-MESSAGE", "QUOTA=RES-MAILBOX"},
 }
 
@@ -117,9 +117,9 @@ func allMaskable() []string {
 // offers reports whether a capability is there in this session: not masked, and not off for the whole server.
 func (c *conn) offers(k imap.Cap) bool { return !c.mask[k] }
 
-// of makes a row one that is there only with a capability.
-func (row command) of(k imap.Cap) command {
-	row.belongs = k
+// of makes a row one that is there only with one of some capabilities.
+func (row command) of(any ...imap.Cap) command {
+	row.belongs = any
 	return row
 }
 

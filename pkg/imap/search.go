@@ -36,7 +36,7 @@ func parseSearch(d *wire.Decoder, fl flags) (searchRequest, error) {
 func parseSearchFrom(d *wire.Decoder, word string) (searchRequest, error) {
 	var r searchRequest
 	if word == "RETURN" && d.Knows(imap.CapESearch) {
-		r.ret = parseReturn(d.SP())
+		r.ret = parseReturn(d.SP(), capContextSearch)
 		word = firstWord(d.SP())
 	}
 	charset := ""
@@ -49,16 +49,6 @@ func parseSearchFrom(d *wire.Decoder, word string) (searchRequest, error) {
 	r.criteria = parseProgram(d, charset, word)
 	r.modSeq = searchesModSeq(&r.criteria)
 	return r, d.End()
-}
-
-// maxTextKeys is how many keys of one search may look into messages: each goes through all of their text (rule 11).
-const maxTextKeys = 500
-
-// textKeys counts the keys that look into messages.
-func textKeys(c *store.Criteria) int {
-	n := len(c.Body) + len(c.Text) + len(c.Header)
-	each(c, func(c *store.Criteria) { n += textKeys(c) })
-	return n
 }
 
 func (c *conn) search(ctx context.Context, r searchRequest) error {

@@ -31,12 +31,13 @@ func parseCharset(d *wire.Decoder) (string, error) {
 // the charset given; empty means that none was, which is often UTF-8: clients send it quoted and raw.
 func parseProgram(d *wire.Decoder, charset, word string) store.Criteria {
 	var c store.Criteria
-	parseKey(d, &c, word, 0)
+	r := keyReader{d: d}
+	r.key(&c, word, 0)
 	for d.TrySP() {
-		parseKey(d, &c, firstWord(d), 0)
+		r.key(&c, firstWord(d), 0)
 	}
-	if n := textKeys(&c); n > maxTextKeys {
-		d.Fail("at most %d keys that look into messages, not %d", maxTextKeys, n)
+	if why := excess(&c); why != "" {
+		d.Fail("%s", why)
 	}
 	if charset != "" && !strings.EqualFold(charset, "US-ASCII") && !strings.EqualFold(charset, "UTF-8") && usesFilters(&c) {
 		d.Fail("filters in UTF-8 only") // RFC 5466 §3.1

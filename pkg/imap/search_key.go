@@ -9,9 +9,6 @@ import (
 	"github.com/emersion/go-imap/v2"
 )
 
-// maxSearchDepth is how deep NOT, OR and parentheses may nest (rule 11).
-const maxSearchDepth = 50
-
 // recentFlag stands for \Recent until the session's own set takes its place.
 const recentFlag imap.Flag = `\Recent`
 
@@ -77,13 +74,25 @@ func firstWord(d *wire.Decoder) string {
 	return d.Keyword()
 }
 
-// parseKey adds the key that begins with word to c.
-func parseKey(d *wire.Decoder, c *store.Criteria, word string, depth int) {
-	if depth > maxSearchDepth {
+// keyReader reads search keys.
+type keyReader struct {
+	d *wire.Decoder
+	n int
+}
+
+// key adds the key that begins with word to c.
+func (r *keyReader) key(c *store.Criteria, word string, depth int) {
+	d := r.d
+	r.n++
+	switch {
+	case depth > maxSearchDepth:
 		d.Fail("at most %d nested search keys", maxSearchDepth)
 		return
+	case r.n > maxSearchKeys:
+		d.Fail("at most %d search keys", maxSearchKeys)
+		return
 	}
-	next := func(c *store.Criteria) { parseKey(d, c, firstWord(d), depth+1) }
+	next := func(c *store.Criteria) { r.key(c, firstWord(d), depth+1) }
 	parse, known := searchKeys[word]
 	switch {
 	case known:

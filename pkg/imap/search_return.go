@@ -32,20 +32,24 @@ var searchReturns = map[string]returnOption{
 	"ALL":       {only(imap.CapESearch), func(_ *wire.Decoder, o *searchReturn) { o.ReturnAll = true }},
 	"COUNT":     {only(imap.CapESearch), func(_ *wire.Decoder, o *searchReturn) { o.ReturnCount = true }},
 	"SAVE":      {only(imap.CapSearchRes), func(_ *wire.Decoder, o *searchReturn) { o.ReturnSave = true }},
-	"PARTIAL":   {[]imap.Cap{capPartial, capContextSearch, capContextSort}, parseReturnPartial},
+	"PARTIAL":   {[]imap.Cap{capPartial, capContext}, parseReturnPartial},
 	"RELEVANCY": {only(imap.CapSearchFuzzy), func(_ *wire.Decoder, o *searchReturn) { o.relevancy = true }},
-	"UPDATE":    {[]imap.Cap{capContextSearch, capContextSort}, func(_ *wire.Decoder, o *searchReturn) { o.update = true }},
-	"CONTEXT":   {[]imap.Cap{capContextSearch, capContextSort}, func(_ *wire.Decoder, o *searchReturn) { o.context = true }},
+	"UPDATE":    {only(capContext), func(_ *wire.Decoder, o *searchReturn) { o.update = true }},
+	"CONTEXT":   {only(capContext), func(_ *wire.Decoder, o *searchReturn) { o.context = true }},
 }
+
+// capContext stands for the CONTEXT= of the command that the options are for.
+const capContext imap.Cap = "(context)"
 
 func only(k imap.Cap) []imap.Cap { return []imap.Cap{k} }
 
-// parseReturn reads the options in parentheses; none of them means ALL (RFC 4731 §3.1).
-func parseReturn(d *wire.Decoder) *searchReturn {
+// parseReturn reads the options in parentheses; none of them means ALL (RFC 4731 §3.1). context is what capContext stands for.
+func parseReturn(d *wire.Decoder, context imap.Cap) *searchReturn {
 	o := &searchReturn{}
+	knows := func(k imap.Cap) bool { return k == capContext && d.Knows(context) || k != capContext && d.Knows(k) }
 	d.List(func() {
 		option, ok := searchReturns[d.Keyword()]
-		if !ok || !slices.ContainsFunc(option.of, d.Knows) {
+		if !ok || !slices.ContainsFunc(option.of, knows) {
 			d.Fail("a result option before this")
 			return
 		}

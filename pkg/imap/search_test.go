@@ -168,6 +168,10 @@ func TestParseSearchBad(t *testing.T) {
 		` ` + strings.Repeat("(", 60) + `SEEN` + strings.Repeat(")", 60),
 		` ` + strings.Repeat("OR SEEN ", 60) + `SEEN`,
 		` ALL` + strings.Repeat(" NOT TEXT x", maxTextKeys+1),
+		` ALL` + strings.Repeat(" FUZZY TEXT x", maxFuzzyKeys+1),
+		` ALL` + strings.Repeat(" NOT SEEN", maxSearchKeys),
+		` ALL` + strings.Repeat(" UID 1", maxSearchKeys),
+		` BODY "` + strings.Repeat("x", maxSearchOctets+1) + `"`,
 	} {
 		if r, err := parseSearch(decoderOf(line), 0); err == nil {
 			t.Errorf("SEARCH%s: %s, want an error", line, r.describe())

@@ -23,9 +23,7 @@ func parseSort(d *wire.Decoder, fl flags) (sortRequest, error) {
 		if d.Keyword() != "RETURN" || !d.Knows(imap.CapESort) {
 			d.Fail("sort criteria in parentheses")
 		}
-		if r.ret = parseReturn(d.SP()); (r.ret.update || r.ret.context) && !d.Knows(capContextSort) {
-			d.Fail("no UPDATE before this")
-		}
+		r.ret = parseReturn(d.SP(), capContextSort)
 		d.SP()
 	}
 	if r.by = parseCriteria(d); len(r.by) == 0 {

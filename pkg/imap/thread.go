@@ -23,6 +23,9 @@ var threadAlgorithms = map[string]func([]order.Message) *order.Threads{
 	"REFS":           order.Refs,
 }
 
+// threadCaps are the capabilities with any of which there is THREAD.
+var threadCaps = []imap.Cap{"THREAD=ORDEREDSUBJECT", "THREAD=REFERENCES", "THREAD=REFS"}
+
 func parseThread(d *wire.Decoder, fl flags) (threadRequest, error) {
 	r := threadRequest{searchRequest: searchRequest{byUID: fl.has(byUID)}}
 	name := d.SP().Keyword()
