@@ -64,6 +64,7 @@ func runAll(m *testing.M) (code int, err error) {
 	}
 	code = m.Run()
 	shared.stop()
+	stopPrograms()
 	if code != 0 {
 		fmt.Fprintf(os.Stderr, "the end of the shared server's log:\n%s\n", shared.output()[max(0, len(shared.output())-10_000):])
 	}
@@ -167,7 +168,7 @@ func (s *server) output() string {
 func await(cond func() bool) bool {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.After(time.Minute); !cond(); {
+	for deadline := time.After(20 * time.Second); !cond(); {
 		select {
 		case <-tick.C:
 		case <-deadline:
