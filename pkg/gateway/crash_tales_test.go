@@ -16,7 +16,8 @@ import (
 const tales = 40 // of each kind
 
 // tale is something that a client does in the storm with what go-imap's client has no words for: several messages in one
-// APPEND (RFC 3502), REPLACE (RFC 8508), RENAME of an INBOX with mail in it, DELETE of a mailbox with mail in it.
+// APPEND (RFC 3502), REPLACE (RFC 8508), RENAME of an INBOX with mail in it, DELETE of a mailbox with mail in it, MOVE to and
+// from a mailbox of somebody else's (RFC 4314).
 type tale interface {
 	// live does it; an error means that the connection broke and nobody knows.
 	live(c *plainClient) error
@@ -27,7 +28,7 @@ type tale interface {
 func newTales() []tale {
 	var all []tale
 	for i := range tales {
-		all = append(all, &batchTale{n: i}, &replaceTale{n: i}, &deleteTale{n: i})
+		all = append(all, &batchTale{n: i}, &replaceTale{n: i}, &deleteTale{n: i}, &givenTale{n: i})
 		if i%8 == 0 {
 			all = append(all, &renameTale{n: i})
 		}
@@ -63,6 +64,19 @@ type plainClient struct {
 
 // dialPlain returns a client that is logged in and has selected Tales, or nil.
 func dialPlain(addr string) *plainClient {
+	c := dialPlainAs(addr, crashUser)
+	if c == nil {
+		return nil
+	}
+	if _, err := c.do("SELECT Tales"); err != nil {
+		_ = c.Close() // it is of no more use
+		return nil
+	}
+	return c
+}
+
+// dialPlainAs returns a client that is logged in, or nil.
+func dialPlainAs(addr, user string) *plainClient {
 	nc, err := tls.Dial("tcp", addr, insecure)
 	if err != nil {
 		return nil
@@ -70,10 +84,7 @@ func dialPlain(addr string) *plainClient {
 	c := &plainClient{Conn: nc, r: bufio.NewReader(nc)}
 	if err := c.SetDeadline(time.Now().Add(time.Minute)); err == nil {
 		if _, err = c.r.ReadString('\n'); err == nil {
-			_, err = c.do("LOGIN %s %q", crashUser, password)
-		}
-		if err == nil {
-			_, err = c.do("SELECT Tales")
+			_, err = c.do("LOGIN %s %q", user, password)
 		}
 		if err == nil {
 			return c

@@ -22,10 +22,11 @@ import (
 )
 
 const (
-	crashUser  = "crash@example.org"
-	deliveries = 600 // through LMTP
-	stories    = 120 // through IMAP
-	senders    = 6
+	crashUser   = "crash@example.org"
+	crashFriend = "friend@example.org" // who shares a mailbox
+	deliveries  = 600                  // through LMTP
+	stories     = 120                  // through IMAP
+	senders     = 6
 )
 
 // TestKillGateway kills the program with SIGKILL again and again in the middle of a storm of writes.
@@ -78,6 +79,7 @@ func crash(t *testing.T, blow func(*server) error) {
 	}
 	defer s.stop()
 	s.account(t, crashUser)
+	s.account(t, crashFriend)
 	makeBoxes(t, s)
 
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
@@ -107,6 +109,7 @@ func crash(t *testing.T, blow func(*server) error) {
 	checkDeliveries(t, s)
 	checkStories(t, s, told)
 	checkTales(t, s, others)
+	checkQuotas(t, s)
 }
 
 func makeBoxes(t *testing.T, s *server) {
@@ -117,6 +120,7 @@ func makeBoxes(t *testing.T, s *server) {
 			t.Fatal(err)
 		}
 	}
+	shareGiven(t, s)
 }
 
 // storm is what happens while the blows fall.
@@ -320,7 +324,9 @@ func (s *server) mailboxes(t *testing.T, pattern string) (names []string) {
 		t.Fatal(err)
 	}
 	for _, l := range list {
-		names = append(names, l.Mailbox)
+		if !slices.Contains(l.Attrs, imap.MailboxAttrNoSelect) {
+			names = append(names, l.Mailbox)
+		}
 	}
 	return names
 }

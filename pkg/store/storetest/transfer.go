@@ -18,6 +18,8 @@ var transferTests = []contract{
 	{name: "quota", run: testTransferQuota},
 	{name: "nothing", run: testTransferNothing},
 	{name: "in both directions at once", run: testTransferCrossing},
+	{name: "counters", run: testTransferCounters},
+	{name: "counters at once", run: testTransferCountersAtOnce},
 }
 
 // with is the test as seen from another account.
