@@ -124,6 +124,26 @@ func TestProtocols(t *testing.T) {
 	sameOffers(t, "LMTP", announced(t, "lmtp/testdata/deliver.txt", "S1: 250-", "S1: 250 "), rows["LMTP"])
 }
 
+// TestReadme: the list of IMAP's extensions in the README is that of what is offered.
+func TestReadme(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := regexp.MustCompile(`(?m)^\| IMAP \| (.*) \|$`).FindSubmatch(text)
+	if row == nil {
+		t.Fatal("there is no row of IMAP")
+	}
+	words := strings.FieldsFunc(string(row[1]), func(r rune) bool { return strings.ContainsRune(" ,;()", r) })
+	for _, c := range imap.Capabilities() {
+		name := strings.TrimPrefix(string(c.Name), "RIGHTS=kxte") // part of ACL
+		if name = strings.TrimPrefix(name, "QUOTA=RES-"); name != "" && !slices.Contains(words, name) {
+			t.Errorf("%s is not in the README", c.Name)
+		}
+	}
+}
+
 // testNames are the names of all tests.
 func testNames(t *testing.T) []string {
 	t.Helper()
