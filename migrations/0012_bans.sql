@@ -13,6 +13,7 @@ comment on column bans.times is 'How often in a row.';
 
 create table logins (
   account_id bigint not null,
+  ok         boolean not null,
   login_id   bigint generated always as identity,
   at         timestamptz not null,
   count      integer not null,
@@ -21,10 +22,10 @@ create table logins (
   mechanism  text not null,
   client     text not null,
   result     text not null,
-  primary key (account_id, login_id)
+  primary key (account_id, ok, login_id)
 );
 create index logins_at on logins (at);
-comment on table logins is 'The login history of each account.';
+comment on table logins is 'The login history of each account: so many of each kind, lest an attack hide what mattered.';
 comment on column logins.at is 'Of the last one.';
 comment on column logins.count is 'How many of the same there were within some seconds.';
 comment on column logins.address is 'Null: a socket of this machine.';

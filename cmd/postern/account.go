@@ -27,7 +27,7 @@ func accountCommand() *cobra.Command {
 		Use:   "account",
 		Short: "Add, list, show, change and delete accounts",
 		Long:  "Add, list, show, change and delete accounts. This works while the server runs and while it does not.",
-	}, accountAdd(), accountList(), accountShow(), accountPasswd(),
+	}, accountAdd(), accountList(), accountShow(), accountLogins(), accountPasswd(),
 		accountState("disable", "Refuse logins to an account; mail still arrives", true),
 		accountState("enable", "Allow logins to a disabled account again", false),
 		accountSet(), accountCapabilities(), accountQuota(), accountDelete())

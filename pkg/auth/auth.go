@@ -30,6 +30,7 @@ type Peer struct {
 	TLS      bool
 	Protocol string // "imap", "pop3"
 	Conn     string // names the connection in the log
+	Client   string // what the client has said of itself, if it has
 }
 
 // Authenticator decides who is at the other end. It is safe for concurrent use. A store that cannot be reached gives

@@ -38,8 +38,10 @@ type Options struct {
 	Delay    time.Duration // after the first failure, growing with each; default 500 ms
 	MaxDelay time.Duration // default 5 s
 	Throttle Throttle
-	Bans     BanList // shared by all processes; nil: this one is alone
-	Queue    int     // strangers that may wait for a password hash at once; default 256
+	Bans     BanList                       // shared by all processes; nil: this one is alone
+	History  History                       // nil: none is kept
+	Novel    func(context.Context, Record) // called beside the logins for one from a place or device that is new; may be nil
+	Queue    int                           // strangers that may wait for a password hash at once; default 256
 
 	Plaintext bool // let passwords through without TLS too, where something in front of us provides it
 
@@ -57,6 +59,7 @@ type Auth struct {
 	verified *recent[digest, struct{}]                   // see cacheKey
 	throttle *throttle                                   //
 	bans     *banCache                                   //
+	ledger   *ledger                                     //
 	waiting  atomic.Int64                                // for a hash
 	guard    *guard                                      // of the sessions there are
 	verify   func(password, secret string) (bool, error) // checkHash; tests count its calls
@@ -76,6 +79,7 @@ func New(opt Options) *Auth {
 	}
 	a.bans = newBanCache(opt.Bans, opt.Log, opt.Now, a.pardon)
 	a.throttle = newThrottle(opt.Throttle, a.bans, opt.Now)
+	a.ledger = &ledger{history: opt.History, novel: opt.Novel, log: opt.Log}
 	rand.Read(a.key[:]) // it ends the program rather than fail
 	return a
 }
@@ -162,6 +166,7 @@ func (a *Auth) login(ctx context.Context, t *attempt) (Identity, error) {
 	}
 	a.throttle.succeeded(t.keys)
 	a.audit(t).Info("login")
+	a.note(t, "")
 	return t.identity(), nil
 }
 
@@ -313,6 +318,7 @@ func (a *Auth) prove(t *attempt) (fault string, err error) {
 // refuse makes the client wait, longer each time, and leaves one line for the operator.
 func (a *Auth) refuse(ctx context.Context, t *attempt, r refusal) error {
 	failures := a.throttle.failures(t.keys)
+	a.note(t, r.why)
 	a.audit(t).Warn("login refused", zap.String("reason", r.why), zap.Int("failures", failures))
 	if cut := a.opt.Sleep(ctx, a.delay(failures)); cut != nil {
 		return fmt.Errorf("%w: %w", r.as, cut)

@@ -33,11 +33,12 @@ func (a *Auth) Bans() int { return a.bans.count() }
 // pardon forgets what a ban was for that has been lifted.
 func (a *Auth) pardon(b Ban) { a.throttle.pardon(b, a.digest("user", b.Who)) }
 
-// Run shares bans with the other processes, ends the sessions whose login no longer stands, and writes down when app passwords
-// were used, until ctx ends. Nobody who logs in waits for it.
+// Run shares bans with the other processes, writes the history, ends the sessions whose login no longer stands, and writes
+// down when app passwords were used, until ctx ends. Nobody who logs in waits for it.
 func (a *Auth) Run(ctx context.Context) error {
-	var bans sync.WaitGroup
-	bans.Go(func() { a.bans.keep(ctx) })
-	defer bans.Wait()
+	var work sync.WaitGroup
+	work.Go(func() { a.bans.keep(ctx) })
+	work.Go(func() { a.ledger.keep(ctx) })
+	defer work.Wait()
 	return a.watch(ctx)
 }

@@ -123,7 +123,11 @@ type Store struct {
 }
 
 // Auth is about logging in.
-type Auth struct{ Trusted []string } // addresses and networks
+type Auth struct {
+	Trusted []string      // addresses and networks
+	History time.Duration // of logins
+	Notice  bool          // of new places and devices, by mail
+}
 
 // Proxy is about proxies in front that speak the PROXY protocol.
 type Proxy struct{ Trusted []string } // addresses and networks

@@ -309,6 +309,16 @@ var settings = []setting{
 		field: func(c *Config) any { return &c.Auth.Trusted },
 	},
 	{
+		key: "auth.history", preset: "90d",
+		doc:   "How long the login history of accounts is kept; see \"postern account logins\".",
+		field: func(c *Config) any { return &c.Auth.History },
+	},
+	{
+		key: "auth.notice", preset: "false",
+		doc:   "Write a mail to the owner of an account when it is logged in to from a network or with a mail program that is new to it.",
+		field: func(c *Config) any { return &c.Auth.Notice },
+	},
+	{
 		key: "proxy.trusted",
 		doc: "Addresses and networks of proxies in front of IMAP and POP3 that speak the PROXY protocol, version 1 or 2. Connections\n" +
 			"from there must begin with its header, and count as the client's that it names; nobody else's header is understood.",

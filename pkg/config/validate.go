@@ -216,6 +216,7 @@ func (l *loader) checkNumbers(c *Config) {
 		{"drain_timeout", c.DrainTimeout, 0, time.Hour},
 		{"imap.idle_keepalive", c.IMAP.IdleKeepalive, 10 * time.Second, 29 * time.Minute}, // clients give up after 30
 		{"store.undelete", c.Store.Undelete, 0, 3650 * day},
+		{"auth.history", c.Auth.History, day, 3650 * day},
 	} {
 		text := fmt.Sprintf("%s is not between %s and %s", formatDuration(d.value), formatDuration(d.low), formatDuration(d.up))
 		l.check(c, d.key, d.value >= d.low && d.value <= d.up, text)

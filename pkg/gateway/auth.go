@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"slices"
 
 	"postern/pkg/auth"
@@ -8,10 +9,10 @@ import (
 	"postern/pkg/store/postgres"
 )
 
-// newAuth makes what decides who may log in, and has the store tell it of changes.
-func newAuth(o Options, st *postgres.Store) *auth.Auth {
+// newAuth makes what decides who may log in, and has the store tell it of changes. novel is told of logins from new places.
+func newAuth(o Options, st *postgres.Store, novel func(context.Context, auth.Record)) *auth.Auth {
 	a := auth.New(auth.Options{
-		Directory: st, Log: o.Log.Named("auth"), Bans: st,
+		Directory: st, Log: o.Log.Named("auth"), Bans: st, History: st, Novel: novel,
 		Throttle: auth.Throttle{Trusted: config.Networks(slices.Concat(o.Config.Auth.Trusted, o.Config.Proxy.Trusted))},
 	})
 	st.OnLoginChange(a.Recheck)

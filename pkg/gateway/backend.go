@@ -73,8 +73,8 @@ func open(ctx context.Context, o Options, start starter) (*Backend, error) {
 		URL: url, MasterKey: key, Compression: o.Config.Store.Compression, CacheBytes: o.Config.Store.Cache,
 		Undelete: positive(o.Config.Store.Undelete), MaxConns: int32(o.Config.Database.MaxConns),
 		IndexFrom: positive(o.Config.Store.IndexFrom), IndexLoad: o.Config.Store.IndexLoad,
-		MaxMailboxes:       o.Config.Limits.MailboxesPerAccount,
-		RecipientDelimiter: o.Config.LMTP.RecipientDelimiter, Log: o.Log.Named("store"), Registerer: metrics,
+		MaxMailboxes: o.Config.Limits.MailboxesPerAccount,
+		LoginHistory: o.Config.Auth.History, RecipientDelimiter: o.Config.LMTP.RecipientDelimiter, Log: o.Log.Named("store"), Registerer: metrics,
 	})
 	if err != nil {
 		b.Close()

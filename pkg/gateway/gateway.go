@@ -107,7 +107,7 @@ func (p planned) setting() string {
 // plan builds the servers.
 func (g *Gateway) plan(o Options) []planned {
 	c, st := o.Config, g.backend.Store
-	g.auth = newAuth(o, st)
+	g.auth = newAuth(o, st, g.noticer(o))
 	who := countLogins(g.auth, o.Registry)
 	clients := listen.Options{
 		TLS: g.certs.TLSConfig(), Proxies: config.Networks(c.Proxy.Trusted),

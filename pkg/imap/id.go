@@ -42,6 +42,7 @@ func parseID(d *wire.Decoder, _ flags) (map[string]string, error) {
 }
 
 func (c *conn) identify(_ context.Context, fields map[string]string) error {
+	c.peer.Client = clip(fields["name"])
 	c.log.Debug("client", zap.String("name", clip(fields["name"])), zap.String("version", clip(fields["version"])))
 	c.client = strings.TrimSpace(clip(fields["name"]) + " " + clip(fields["version"]))
 	c.stay.Client(c.client)

@@ -18,6 +18,9 @@ import (
 // DefaultUndelete is how long expunged messages stay recoverable unless Options say otherwise.
 const DefaultUndelete = 14 * 24 * time.Hour
 
+// DefaultLoginHistory is how long logins are kept unless Options say otherwise.
+const DefaultLoginHistory = 90 * 24 * time.Hour
+
 // Options says how a Store works. URL and MasterKey are required; every zero value else means the default.
 type Options struct {
 	URL       string // of the database; several hosts give failover
@@ -26,6 +29,7 @@ type Options struct {
 	Compression        string        // of bodies: "s2" (default), "zstd" or "none"
 	CacheBytes         int64         // memory for snapshots of mailboxes, and half as much for sort keys; 0 means 256 MiB
 	Undelete           time.Duration // how long expunged messages stay recoverable; 0 means DefaultUndelete, negative not at all
+	LoginHistory       time.Duration // how long logins are kept; 0 means DefaultLoginHistory
 	MaxConns           int32         // connections at most, a few for deliveries not counted; 0 means 32
 	RecipientDelimiter string        // between user and detail in an address; empty means "+"
 	MaxMailboxes       int           // of one account; 0 means store.DefaultMaxMailboxes
@@ -44,6 +48,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.Compression, "s2")
 	setDefault(&o.CacheBytes, 256<<20)
 	setDefault(&o.Undelete, DefaultUndelete)
+	setDefault(&o.LoginHistory, DefaultLoginHistory)
 	setDefault(&o.MaxConns, 32)
 	setDefault(&o.RecipientDelimiter, "+")
 	setDefault(&o.MaxMailboxes, store.DefaultMaxMailboxes)

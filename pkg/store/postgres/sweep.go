@@ -80,7 +80,7 @@ type sweeper struct {
 }
 
 func (sw *sweeper) run(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{sw.bodies, sw.deliveries, sw.expunged, sw.journals, sw.accounts, sw.bans} {
+	for _, step := range []func(context.Context) error{sw.bodies, sw.deliveries, sw.expunged, sw.journals, sw.accounts, sw.bans, sw.logins} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -261,6 +261,9 @@ func (sw *sweeper) journals(ctx context.Context) error {
 		if _, err := sw.conn.Exec(ctx, sql); err != nil {
 			return failed("remove stray rows", err)
 		}
+	}
+	if err := sw.repeat(ctx, sqlOldPlaces, sw.now.Add(-placeKept)); err != nil {
+		return failed("delete old places", err)
 	}
 	sw.s.pruned.Store(sw.now.UnixMilli())
 	return nil
