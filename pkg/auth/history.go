@@ -17,7 +17,7 @@ const (
 	ledgerEvery    = 2 * time.Second
 	ledgerKinds    = 5000 // different logins that may wait to be written
 	ledgerFailures = 10   // of these, those of one account that failed
-	maxClient      = 100  // runes of what a client says of itself
+	maxProgram     = 100  // runes of what a client says of itself
 )
 
 // Record is a login of an account, or several within some seconds that differ in nothing but the time.
@@ -85,8 +85,8 @@ func clean(s string) string {
 		}
 		return r
 	}, strings.ToValidUTF8(s, ""))
-	if runes := []rune(s); len(runes) > maxClient {
-		return string(runes[:maxClient])
+	if runes := []rune(s); len(runes) > maxProgram {
+		return string(runes[:maxProgram])
 	}
 	return s
 }

@@ -34,7 +34,7 @@ func TestHistory(t *testing.T) {
 	}
 	want := Record{
 		Account: 1, User: alice, At: s.clock(), Count: 3, Addr: home, Protocol: "imap", Mechanism: "LOGIN",
-		Client: "Mutt" + strings.Repeat("x", maxClient-4), Result: "ok",
+		Client: "Mutt" + strings.Repeat("x", maxProgram-4), Result: "ok",
 	}
 	if len(kept.records) != 1 || kept.records[0] != want || len(told) != 1 {
 		t.Errorf("history %+v, told %+v", kept.records, told)
