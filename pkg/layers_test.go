@@ -48,6 +48,8 @@ const (
 	xsync      = "golang.org/x/sync"
 	xcrypto    = "golang.org/x/crypto"
 	argon2id   = "github.com/alexedwards/argon2id"
+	goCrypt    = "github.com/go-crypt/crypt"
+	scram      = "github.com/xdg-go/scram"
 )
 
 var layers = map[string]layer{
@@ -67,7 +69,7 @@ var layers = map[string]layer{
 
 	"pkg/store": {ours: []string{"pkg/message", "pkg/order"}, theirs: []string{goIMAP, xtext}, reason: "what mail is: no SQL, no protocol"},
 	"pkg/auth": {
-		ours: []string{"pkg/store"}, theirs: []string{goSASL, argon2id, xcrypto, xtext, zap},
+		ours: []string{"pkg/store"}, theirs: []string{goSASL, argon2id, goCrypt, scram, xcrypto, xtext, zap},
 		reason: "credentials to accounts: no protocol, no SQL",
 	},
 	"pkg/store/postgres": {

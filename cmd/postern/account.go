@@ -16,7 +16,6 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"postern/pkg/auth"
 	"postern/pkg/gateway"
 	"postern/pkg/store"
 	"postern/pkg/store/postgres"
@@ -34,31 +33,36 @@ func accountCommand() *cobra.Command {
 }
 
 func accountAdd() *cobra.Command {
-	var fromStdin bool
+	var from secretSource
 	var quota string
 	cmd := &cobra.Command{
-		Use:     "add ADDRESS",
-		Short:   "Add an account with its standard folders",
-		Example: "  postern account add anna@example.org --quota 2GB\n  pwgen 20 1 | postern account add bot@example.org --password-stdin",
-		Args:    takes(cobra.ExactArgs(1)),
+		Use:   "add ADDRESS",
+		Short: "Add an account with its standard folders",
+		Example: "  postern account add anna@example.org --quota 2GB\n  pwgen 20 1 | postern account add bot@example.org --password-stdin\n" +
+			"  postern account add bert@example.org --hash-stdin <hash",
+		Args: takes(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			limit, err := parseQuota(quota)
 			if err != nil {
 				return err
 			}
-			secret, err := readSecret(cmd, fromStdin)
+			secrets, err := from.read(cmd, args[0])
 			if err != nil {
 				return err
 			}
 			return withBackend(cmd, func(ctx context.Context, b *gateway.Backend) error {
-				if _, err := b.Store.CreateAccount(ctx, args[0], secret, limit); err != nil {
+				id, err := b.Store.CreateAccount(ctx, args[0], secrets.Hash, limit)
+				if err != nil {
 					return explain(err, args[0])
+				}
+				if err := b.Store.RenewSecrets(ctx, id, secrets.Hash, secrets); err != nil {
+					return err
 				}
 				return say(cmd, "Added %s.\n", args[0])
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&fromStdin, "password-stdin", false, "read the password from the first line of standard input")
+	from.flags(cmd)
 	cmd.Flags().StringVar(&quota, "quota", "", "most the account may hold, as in 500MB or 2GB (default no limit)")
 	return cmd
 }
@@ -75,25 +79,25 @@ func parseQuota(s string) (int64, error) {
 }
 
 func accountPasswd() *cobra.Command {
-	var fromStdin bool
+	var from secretSource
 	cmd := &cobra.Command{
 		Use:   "passwd ADDRESS",
 		Short: "Set an account's password",
 		Args:  takes(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			secret, err := readSecret(cmd, fromStdin)
+			secrets, err := from.read(cmd, args[0])
 			if err != nil {
 				return err
 			}
 			return withAccount(cmd, args[0], func(ctx context.Context, st *postgres.Store, a postgres.AccountInfo) error {
-				if err := st.SetSecret(ctx, a.ID, secret); err != nil {
+				if err := st.SetSecrets(ctx, a.ID, secrets); err != nil {
 					return err
 				}
 				return say(cmd, "Changed the password of %s.\n", a.Address)
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&fromStdin, "password-stdin", false, "read the password from the first line of standard input")
+	from.flags(cmd)
 	return cmd
 }
 
@@ -269,54 +273,6 @@ func explain(err error, address string) error {
 		return fmt.Errorf("%q is not an address like anna@example.org: %w", address, err)
 	}
 	return err
-}
-
-// readSecret asks for a password and returns its hash.
-func readSecret(cmd *cobra.Command, fromStdin bool) (string, error) {
-	password, err := readPassword(cmd, fromStdin)
-	if err != nil {
-		return "", err
-	}
-	secret, err := auth.Hash(password)
-	if err != nil {
-		return "", fmt.Errorf("password: %w", err)
-	}
-	return secret, nil
-}
-
-func readPassword(cmd *cobra.Command, fromStdin bool) (string, error) {
-	if fromStdin {
-		line, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
-		if err != nil && !errors.Is(err, io.EOF) {
-			return "", err
-		}
-		if line = strings.TrimRight(line, "\r\n"); line == "" {
-			return "", errors.New("no password on standard input")
-		}
-		return line, nil
-	}
-	if !term.IsTerminal(int(os.Stdin.Fd())) {
-		return "", errors.New("no terminal to ask for a password: use --password-stdin")
-	}
-	first, err := prompt(cmd, "Password: ")
-	if err != nil {
-		return "", err
-	}
-	second, err := prompt(cmd, "Once more: ")
-	if err != nil {
-		return "", err
-	}
-	if first != second {
-		return "", errors.New("the two passwords differ; nothing was changed")
-	}
-	return first, nil
-}
-
-func prompt(cmd *cobra.Command, text string) (string, error) {
-	cmd.PrintErr(text)
-	b, err := term.ReadPassword(int(os.Stdin.Fd()))
-	cmd.PrintErrln()
-	return string(b), err
 }
 
 func say(cmd *cobra.Command, format string, args ...any) error {

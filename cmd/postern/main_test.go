@@ -98,6 +98,7 @@ func TestRefusals(t *testing.T) {
 		"account add a@example.org --password-stdin --quota=much":                                  `quota "much": write a size`,
 		"account add a@example.org --password-stdin":                                               "no password on standard input",
 		"account passwd a@example.org":                                                             "use --password-stdin",
+		"account add a@example.org --hash-stdin":                                                   "no hash on standard input",
 		"account list --data-dir=" + blocked + "/data":                                             "name another with --data-dir",
 		"health --http-listen=off":                                                                 "http.listen is off",
 		"health --http-listen=127.0.0.1:1":                                                         `is "postern serve" running?`,

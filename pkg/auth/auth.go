@@ -67,6 +67,9 @@ type Directory interface {
 	Credential(ctx context.Context, user string) (Credential, error)
 	// AppPasswords returns those of an account, in order of their making.
 	AppPasswords(ctx context.Context, id store.AccountID) ([]AppPassword, error)
+	// RenewSecrets replaces what is kept of a password, which stays the same, unless the hash is not the one given:
+	// then store.ErrNotFound.
+	RenewSecrets(ctx context.Context, id store.AccountID, hash string, by Secrets) error
 	// UsedAppPasswords keeps the last use of each.
 	UsedAppPasswords(ctx context.Context, uses []Use) error
 }
@@ -74,7 +77,8 @@ type Directory interface {
 // Credential is what a Directory knows of a user.
 type Credential struct {
 	Identity
-	Secret   string // a password hash in PHC form; empty means no password works
+	Secret   string // a password hash, see Hash and ImportHash; empty means no password works
+	SCRAM    string // keys made from the same password, see Secrets; empty if there are none yet
 	Disabled bool
 	AppOnly  bool // the account's own password does not log in
 }

@@ -63,6 +63,7 @@ type Auth struct {
 	waiting  atomic.Int64                                // for a hash
 	guard    *guard                                      // of the sessions there are
 	verify   func(password, secret string) (bool, error) // checkHash; tests count its calls
+	current  func(Credential) bool                       // isCurrent; tests keep passwords as they are
 }
 
 var _ Authenticator = (*Auth)(nil)
@@ -76,6 +77,7 @@ func New(opt Options) *Auth {
 		verified: newRecent[digest, struct{}](opt.CacheSize, opt.CacheTTL, opt.Now),
 		guard:    newGuard(),
 		verify:   checkHash,
+		current:  isCurrent,
 	}
 	a.bans = newBanCache(opt.Bans, opt.Log, opt.Now, a.pardon)
 	a.throttle = newThrottle(opt.Throttle, a.bans, opt.Now)
@@ -203,7 +205,7 @@ func (a *Auth) judge(ctx context.Context, t *attempt, fault string) (refusal, er
 	}
 	if fault == "" {
 		var err error
-		if fault, err = a.prove(t); err != nil {
+		if fault, err = a.prove(ctx, t); err != nil {
 			return refusal{}, err
 		}
 	}
@@ -282,7 +284,7 @@ func (a *Auth) identify(t *attempt) {
 
 // prove checks the password, exactly once for every attempt that gets here and is not remembered, whether or not there
 // is such a user: how long it takes must not tell.
-func (a *Auth) prove(t *attempt) (fault string, err error) {
+func (a *Auth) prove(ctx context.Context, t *attempt) (fault string, err error) {
 	if t.app != nil {
 		return a.faultOfApp(t), nil
 	}
@@ -311,6 +313,7 @@ func (a *Auth) prove(t *attempt) (fault string, err error) {
 	case t.cred.AppOnly:
 		return "only app passwords log in to this account", nil
 	}
+	a.renew(ctx, t)
 	a.verified.put(a.cacheKey(t), struct{}{})
 	return "", nil
 }

@@ -46,6 +46,19 @@ func (d *directory) AppPasswords(_ context.Context, id store.AccountID) ([]AppPa
 	return slices.Clone(d.apps[id]), d.err
 }
 
+func (d *directory) RenewSecrets(_ context.Context, id store.AccountID, hash string, by Secrets) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for user, cred := range d.users {
+		if cred.Account == id && cred.Secret == hash {
+			cred.Secret, cred.SCRAM = by.Hash, by.SCRAM
+			d.users[user] = cred
+			return d.err
+		}
+	}
+	return store.ErrNotFound
+}
+
 func (d *directory) UsedAppPasswords(_ context.Context, uses []Use) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -107,6 +120,7 @@ func newStage(t *testing.T, change ...func(*Options)) *stage {
 		c(&opt)
 	}
 	s.Auth = New(opt)
+	s.current = func(Credential) bool { return true }
 	s.verify = func(password, secret string) (bool, error) {
 		s.checked.Add(1)
 		return password == secret, nil
@@ -304,6 +318,7 @@ func TestDelayEnds(t *testing.T) {
 	s := newStage(t, func(o *Options) { o.Sleep, o.Delay, o.MaxDelay = nil, time.Hour, time.Hour })
 	ctx, cancel := context.WithCancel(t.Context())
 	verify := s.verify
+	s.current = func(Credential) bool { return true }
 	s.verify = func(password, secret string) (bool, error) {
 		cancel()
 		return verify(password, secret)
@@ -325,6 +340,7 @@ func TestHashesAtOnce(t *testing.T) {
 	var mu sync.Mutex
 	var most int32 // guarded by mu
 	verify := s.verify
+	s.current = func(Credential) bool { return true }
 	s.verify = func(password, secret string) (bool, error) {
 		n := running.Add(1)
 		defer running.Add(-1)

@@ -40,17 +40,46 @@ func Hash(password string) (string, error) {
 	return argon2id.CreateHash(password, params)
 }
 
+// ownScheme is how the hashes begin that we make.
+const ownScheme = "$argon2id$"
+
 // checkHash reports whether a normalised password is the one that was hashed.
 func checkHash(password, secret string) (bool, error) {
-	p, _, _, err := argon2id.DecodeHash(secret)
-	if err != nil {
-		return false, fmt.Errorf("%w: %w", errSecret, err)
+	if !strings.HasPrefix(secret, ownScheme) {
+		h, err := parseImported(secret)
+		if err != nil {
+			return false, fmt.Errorf("%w: %w", errSecret, err)
+		}
+		return h.matches(password)
 	}
-	if p.Iterations < 1 || p.Iterations > maxIterations || p.Parallelism < 1 || p.Memory > maxMemory || p.KeyLength == 0 {
-		return false, fmt.Errorf("%w: parameters m=%d, t=%d, p=%d out of bounds", errSecret, p.Memory, p.Iterations, p.Parallelism)
+	if _, err := decodeOwn(secret); err != nil {
+		return false, fmt.Errorf("%w: %w", errSecret, err)
 	}
 	return argon2id.ComparePasswordAndHash(password, secret)
 }
+
+func decodeOwn(secret string) (*argon2id.Params, error) {
+	p, _, _, err := argon2id.DecodeHash(secret)
+	if err != nil {
+		return nil, err
+	}
+	if p.Iterations < 1 || p.Iterations > maxIterations || p.Parallelism < 1 || p.Memory > maxMemory || p.KeyLength == 0 {
+		return nil, fmt.Errorf("parameters m=%d, t=%d, p=%d out of bounds", p.Memory, p.Iterations, p.Parallelism)
+	}
+	return p, nil
+}
+
+// isStrong reports whether a hash is as strong as one that Hash makes now.
+func isStrong(secret string) bool {
+	if !strings.HasPrefix(secret, ownScheme) {
+		return false
+	}
+	p, err := decodeOwn(secret)
+	return err == nil && p.Memory >= params.Memory && p.Iterations >= params.Iterations
+}
+
+// isCurrent reports whether what is kept of a password is what would be kept now.
+func isCurrent(c Credential) bool { return c.SCRAM != "" && isStrong(c.Secret) }
 
 // normalise brings a password into the form that is hashed, which does not depend on the keyboard: every kind of space
 // becomes U+0020, then Unicode Normalization Form C, as in the OpaqueString profile of RFC 8265 §4.2. Unlike it, we do

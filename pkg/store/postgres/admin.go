@@ -159,7 +159,7 @@ func (s *Store) AccountByAddress(ctx context.Context, address string) (AccountIn
 const (
 	sqlSetSecret = `
 update accounts
-set secret = $2, login_epoch = login_epoch + 1
+set secret = $2, scram = $3, login_epoch = login_epoch + 1
 where account_id = $1 and state < 2`
 
 	sqlSetDisabled = `
@@ -178,9 +178,9 @@ set imap_disable = $2
 where account_id = $1 and state < 2`
 )
 
-// SetSecret replaces an account's password hash, in PHC form. Sessions of the former password end. store.ErrNotFound.
+// SetSecret replaces an account's password hash and forgets its keys of SCRAM. Sessions of the former password end. store.ErrNotFound.
 func (s *Store) SetSecret(ctx context.Context, id store.AccountID, secretPHC string) error {
-	return s.setLogin(ctx, "set secret", sqlSetSecret, id, secretPHC)
+	return s.setLogin(ctx, "set secret", sqlSetSecret, id, secretPHC, "")
 }
 
 // SetDisabled ends or restores an account's right to log in. Sessions that are open end; mail still arrives.

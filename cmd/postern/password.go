@@ -1,0 +1,88 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"postern/pkg/auth"
+)
+
+// secretSource says where a new password comes from: a terminal, or standard input.
+type secretSource struct {
+	password, hash bool // from standard input
+}
+
+func (s *secretSource) flags(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&s.password, "password-stdin", false, "read the password from the first line of standard input")
+	cmd.Flags().BoolVar(&s.hash, "hash-stdin", false,
+		"read a hash made elsewhere: bcrypt, SHA-256-CRYPT, SHA-512-CRYPT, PBKDF2, SSHA, SSHA256, SSHA512, argon2id")
+	cmd.MarkFlagsMutuallyExclusive("password-stdin", "hash-stdin")
+}
+
+// read asks for a password and returns what is kept of it.
+func (s *secretSource) read(cmd *cobra.Command, _ string) (auth.Secrets, error) {
+	if s.hash {
+		line, err := firstLine(cmd, "hash")
+		if err != nil {
+			return auth.Secrets{}, err
+		}
+		hash, err := auth.ImportHash(line)
+		return auth.Secrets{Hash: hash}, err
+	}
+	password, err := readPassword(cmd, s.password)
+	if err != nil {
+		return auth.Secrets{}, err
+	}
+	secrets, err := auth.NewSecrets(password)
+	if err != nil {
+		return auth.Secrets{}, fmt.Errorf("password: %w", err)
+	}
+	return secrets, nil
+}
+
+// firstLine reads a line from standard input.
+func firstLine(cmd *cobra.Command, what string) (string, error) {
+	line, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", err
+	}
+	if line = strings.TrimRight(line, "\r\n"); line == "" {
+		return "", fmt.Errorf("no %s on standard input", what)
+	}
+	return line, nil
+}
+
+func readPassword(cmd *cobra.Command, fromStdin bool) (string, error) {
+	if fromStdin {
+		return firstLine(cmd, "password")
+	}
+	if !term.IsTerminal(int(os.Stdin.Fd())) {
+		return "", errors.New("no terminal to ask for a password: use --password-stdin")
+	}
+	first, err := prompt(cmd, "Password: ")
+	if err != nil {
+		return "", err
+	}
+	second, err := prompt(cmd, "Once more: ")
+	if err != nil {
+		return "", err
+	}
+	if first != second {
+		return "", errors.New("the two passwords differ; nothing was changed")
+	}
+	return first, nil
+}
+
+func prompt(cmd *cobra.Command, text string) (string, error) {
+	cmd.PrintErr(text)
+	b, err := term.ReadPassword(int(os.Stdin.Fd()))
+	cmd.PrintErrln()
+	return string(b), err
+}
