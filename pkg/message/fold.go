@@ -142,11 +142,21 @@ func (f *folder) appendOther(dst, src []byte) []byte {
 }
 
 // uniform makes those characters one that i;unicode-casemap holds for equal (RFC 5051) and the folding of cases does not: the
-// dotless i, which has the title case of i, and the letters of Cherokee, whose cases it exchanges.
+// dotless i, which has the title case of i, and the letters of Cherokee, whose cases it exchanges. And those that programs take
+// for the same character of JIS X 0208, each for another: whoever looks for a wave dash types one of them, and the mail that is
+// looked for may have come as the other.
 func uniform(r rune) rune {
 	switch {
 	case r == 'ı':
 		return 'i'
+	case r == '〜': // U+301C; U+FF5E is normalised to it
+		return '~'
+	case r == '−': // U+2212; U+FF0D
+		return '-'
+	case r == '—': // U+2014
+		return '―' // U+2015
+	case r == '‖': // U+2016
+		return '∥' // U+2225
 	case 0xab70 <= r && r <= 0xabbf:
 		return r - 0xab70 + 0x13a0
 	case 0x13f8 <= r && r <= 0x13fd:

@@ -38,6 +38,22 @@ func TestFold(t *testing.T) {
 	}
 }
 
+// TestFoldJapanese: what JIS X 0208 has one character for is one, whichever of two a program makes of it.
+func TestFoldJapanese(t *testing.T) {
+	t.Parallel()
+	for jis, unicode := range map[string]string{"!A": "〜～", "!]": "−－", "!=": "—―", "!B": "‖∥"} {
+		text, ok := DecodeText("ISO-2022-JP", "\x1b$B"+jis+"\x1b(B")
+		if !ok {
+			t.Errorf("%s: not decoded", jis)
+		}
+		for _, r := range unicode {
+			if got := Fold(string(r)); got != Fold(text) {
+				t.Errorf("%U: %q, but %q from mail", r, got, Fold(text))
+			}
+		}
+	}
+}
+
 func TestSearch(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
