@@ -74,17 +74,17 @@ func (c *conn) multiSearch(ctx context.Context, r multiSearchRequest) error {
 	case r.ret.update:
 		return badf("UPDATE is for SEARCH.")
 	}
-	if err := c.expandFilters(ctx, &r.searchRequest); err != nil {
+	if err = r.refusal; err == nil {
+		err = c.expandFilters(ctx, &r.searchRequest)
+	}
+	if err != nil {
+		if here {
+			c.sel.beginSave(r.ret)
+		}
 		return err
 	}
 	if r.modSeq {
 		c.enable(imap.CapCondStore) // RFC 7162 §3.1
-	}
-	if here {
-		c.sel.beginSave(r.ret)
-	}
-	if r.refusal != nil {
-		return r.refusal
 	}
 	for i, from := range sources {
 		if err := c.searchSource(ctx, from, r.searchRequest); err != nil {
@@ -212,6 +212,7 @@ func (c *conn) searchSource(ctx context.Context, from haystack, r searchRequest)
 	}
 	k := cloneCriteria(&r.criteria)
 	s.resolveCriteria(&k)
+	s.beginSave(r.ret) // "$" has been read
 	var uids []imap.UID
 	err := c.asking(func() (err error) {
 		if uids, err = s.account.Search(ctx, s.snap, &k); err == nil && r.wantsScores() {
