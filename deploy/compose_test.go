@@ -262,6 +262,23 @@ func TestPostfixAgrees(t *testing.T) {
 	}
 }
 
+// TestPostgresSettings holds the container's settings of PostgreSQL and postgresql.conf to each other.
+func TestPostgresSettings(t *testing.T) {
+	t.Parallel()
+	listed := func(pattern, text string) map[string]string {
+		found := make(map[string]string)
+		for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(text, -1) {
+			found[m[1]] = m[2]
+		}
+		return found
+	}
+	file := listed(`(?m)^(\w+) = (\S+)$`, read(t, "postgresql.conf"))
+	container := listed(`-c (\w+)=(\S+)`, strings.Join(project(t).Services["postgres"].Command, " "))
+	if !maps.Equal(file, container) || len(file) < 20 {
+		t.Errorf("postgresql.conf: %v\ncompose.yaml: %v", file, container)
+	}
+}
+
 // TestUnit has systemd judge how much the service could do if somebody took it over: 0.0 is nothing, 10.0 everything.
 func TestUnit(t *testing.T) {
 	t.Parallel()

@@ -14,7 +14,8 @@ import (
 )
 
 func healthCommand() *cobra.Command {
-	return &cobra.Command{
+	var wait time.Duration
+	cmd := &cobra.Command{
 		Use:   "health",
 		Short: "Ask a running server whether it is ready; exit status 1 if not",
 		Args:  takes(cobra.NoArgs),
@@ -26,8 +27,27 @@ func healthCommand() *cobra.Command {
 			if len(c.HTTP.Listen) == 0 {
 				return errors.New("http.listen is off: there is nothing to ask")
 			}
-			return askReady(cmd.Context(), c.HTTP.Listen[0])
+			ctx, cancel := context.WithTimeout(cmd.Context(), wait)
+			defer cancel()
+			return awaitReady(ctx, c.HTTP.Listen[0])
 		},
+	}
+	cmd.Flags().DurationVar(&wait, "wait", 0, "how long to go on asking a server that is starting (30s)")
+	return cmd
+}
+
+// awaitReady asks, at least once, until the server is ready or ctx ends.
+func awaitReady(ctx context.Context, listen string) error {
+	for tick := time.NewTicker(200 * time.Millisecond); ; {
+		err := askReady(context.WithoutCancel(ctx), listen)
+		if err == nil || ctx.Err() != nil {
+			tick.Stop()
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+		}
 	}
 }
 

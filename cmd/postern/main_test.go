@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -254,21 +253,11 @@ func (s session) aliases() {
 	s.says("sales@example.org  anna@example.org", "", "alias list")
 }
 
-// awaitReady asks as a container's health check does.
+// awaitReady asks as an operator does after a start.
 func (s session) awaitReady() {
 	s.t.Helper()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.After(time.Minute); ; {
-		got := postern(s.t.Context(), "", append([]string{"health"}, s.args...)...)
-		if got.status == 0 {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-deadline:
-			s.t.Fatalf("not ready: %+v", got)
-		}
+	if got := postern(s.t.Context(), "", append([]string{"health", "--wait=1m"}, s.args...)...); got.status != 0 {
+		s.t.Fatalf("not ready: %+v", got)
 	}
 }
 
