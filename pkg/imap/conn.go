@@ -342,7 +342,7 @@ func (c *conn) perform(ctx context.Context, row *command) (err error) {
 		ctx = watched
 	case !row.flags.has(streams):
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, or(c.srv.CommandTimeout, DefaultCommandTimeout))
+		ctx, cancel = c.briefly(ctx)
 		defer cancel()
 	}
 	if !row.flags.has(changesMailbox) {
@@ -353,6 +353,11 @@ func (c *conn) perform(ctx context.Context, row *command) (err error) {
 	return do(ctx)
 }
 
+// briefly bounds what asks the store and waits for no client.
+func (c *conn) briefly(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, or(c.srv.CommandTimeout, DefaultCommandTimeout))
+}
+
 // news tells the client what else has happened, just before the tagged reply (clients get EXISTS wrong elsewhere). It
 // returns the outcome of the command, given its outcome so far: a store that does not answer fails only the commands that
 // are there to ask it, the others have done what they say. end says that the session must end after the reply.
@@ -360,8 +365,6 @@ func (c *conn) news(ctx context.Context, row *command, err error) (outcome, end 
 	if row == nil || c.sel == nil || row.flags.has(changesMailbox) || err != nil && replyFor(err).status == "BAD" {
 		return err, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, or(c.srv.CommandTimeout, DefaultCommandTimeout))
-	defer cancel()
 	var nerr error
 	if err != nil || row.flags.has(streams|slow) { // the rights have not been looked at, or not of late: see perform
 		nerr = c.recheck(ctx)

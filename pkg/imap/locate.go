@@ -177,6 +177,8 @@ func (c *conn) recheck(ctx context.Context) error {
 	if c.sel == nil || c.sel.own() {
 		return nil
 	}
+	ctx, cancel := c.briefly(ctx)
+	defer cancel()
 	rights, err := c.account.SharedRights(ctx, store.Place{Account: c.sel.account.ID(), Mailbox: c.sel.box.ID})
 	switch {
 	case errors.Is(err, store.ErrNotFound), err == nil && !rights.Has(store.RightRead):

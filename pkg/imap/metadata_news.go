@@ -84,7 +84,7 @@ func (c *conn) tellMetadata(ctx context.Context) {
 	if m.hears(); !m.news {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, or(c.srv.CommandTimeout, DefaultCommandTimeout))
+	ctx, cancel := c.briefly(ctx)
 	defer cancel()
 	start := time.Now()
 	if err := c.writeMetadataNews(ctx, m); err != nil {

@@ -223,7 +223,7 @@ func (c *conn) tellNotified(ctx context.Context, force bool) error {
 	if !n.news && !force || !own && !force && time.Now().Before(n.rest) {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, or(c.srv.CommandTimeout, DefaultCommandTimeout))
+	ctx, cancel := c.briefly(ctx)
 	defer cancel()
 	err := c.tellSurvey(ctx, n)
 	switch {

@@ -58,6 +58,7 @@ func (n *notification) ownAnnotations(box store.MailboxID, values []store.Annota
 }
 
 // tellFresh tells of new messages what the client wants to know of them (RFC 5465 §5.2). It has been told that they are there.
+// As for FETCH, there is no deadline but that of each write: it takes as long as the client does.
 func (c *conn) tellFresh(ctx context.Context, uids []imap.UID) error {
 	if c.notified == nil || len(c.notified.selected.fetch) == 0 || len(uids) == 0 {
 		return c.enc.Err()

@@ -3,12 +3,15 @@ package imap
 import (
 	"context"
 	"fmt"
+	"iter"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"postern/pkg/store"
+
+	"github.com/emersion/go-imap/v2"
 )
 
 // describe spells out what NOTIFY asks for.
@@ -141,6 +144,14 @@ func (a *surveyedAccount) Subscriptions(ctx context.Context) ([]string, error) {
 	return a.Account.Subscriptions(ctx)
 }
 
+// Messages fails under a deadline, which a client that is slow to hear what it yields would meet.
+func (a *surveyedAccount) Messages(ctx context.Context, have *store.Snapshot, uids imap.UIDSet, want store.Fields) iter.Seq2[*store.Message, error] {
+	if _, ok := ctx.Deadline(); ok {
+		return func(yield func(*store.Message, error) bool) { yield(nil, context.DeadlineExceeded) }
+	}
+	return a.Account.Messages(ctx, have, uids, want)
+}
+
 // manyMailboxes makes a world with n mailboxes, named "0" and so on.
 func manyMailboxes(t testing.TB, n int) (*world, *surveyedStore, []store.MailboxID) {
 	w := newWorld(t)
@@ -208,6 +219,28 @@ func TestNotifySubscriptionsAway(t *testing.T) {
 	c.send(t, []byte("b NOOP\r\n"))
 	if s, err := c.response(); err != nil || !strings.HasPrefix(s, "b OK") {
 		t.Fatalf("heard %q, %v", s, err)
+	}
+}
+
+// TestNotifySlowClient: a client that is told of new messages may take as long for it as for FETCH, in IDLE and after a command.
+func TestNotifySlowClient(t *testing.T) {
+	t.Parallel()
+	w, _, _ := manyMailboxes(t, 0)
+	c := w.login(t)
+	c.send(t, []byte("a SELECT INBOX\r\nb NOTIFY SET (selected (MessageNew (UID BODY.PEEK[]) MessageExpunge))\r\nc IDLE\r\n"))
+	await(t, c, "+ ")
+	box, err := w.account.Mailbox(t.Context(), "INBOX")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for uid := 1; uid <= 2; uid++ {
+		if err := deliver(t, w.account, box.ID, []byte("Subject: x\r\n\r\nx\r\n"), nil, 1); err != nil {
+			t.Fatal(err)
+		}
+		if uid == 2 {
+			c.send(t, []byte("d NOOP\r\n"))
+		}
+		await(t, c, fmt.Sprintf("* %d FETCH (UID %d BODY[] {17}", uid, uid))
 	}
 }
 

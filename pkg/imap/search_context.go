@@ -136,6 +136,8 @@ func (c *conn) tellUpdates(ctx context.Context) error {
 		s.touched = nil
 		return nil
 	}
+	ctx, cancel := c.briefly(ctx)
+	defer cancel()
 	for _, l := range slices.Clone(s.live) {
 		if err := c.update(ctx, l); err != nil {
 			return fmt.Errorf("update of a search: %w", err)

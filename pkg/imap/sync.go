@@ -40,7 +40,9 @@ func (c *conn) syncAfter(ctx context.Context, fl flags) error {
 func (c *conn) sync(ctx context.Context, expunge bool) error {
 	s := c.sel
 	s.news, s.checked = false, time.Now()
-	snap, ch, err := s.account.Refresh(ctx, s.snap)
+	brief, cancel := c.briefly(ctx)
+	snap, ch, err := s.account.Refresh(brief, s.snap)
+	cancel()
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return errDeleted
@@ -163,6 +165,8 @@ func (c *conn) tellRecent(ctx context.Context, grown bool) {
 // goes on.
 func (c *conn) claimRecent(ctx context.Context) {
 	s, upTo := c.sel, c.sel.snap.UIDNext()
+	ctx, cancel := c.briefly(ctx)
+	defer cancel()
 	from, err := s.account.ClaimRecent(ctx, s.box.ID, upTo)
 	if err != nil {
 		c.log.Warn("claim recent messages", zap.Error(err))

@@ -17,8 +17,8 @@ func (c *conn) unauthenticate(context.Context, nothing) error {
 	return nil
 }
 
-// forget lets go of everything that belongs to a login: of all that the fields of conn from user to notified hold, and of what
-// was enabled.
+// forget lets go of everything that belongs to a login: of all that the fields of conn from user to notified hold, of what
+// was enabled and of what is known of the quota.
 func (c *conn) forget() {
 	c.deselect()
 	c.unwatchMetadata()
@@ -28,6 +28,7 @@ func (c *conn) forget() {
 	if c.account != nil {
 		c.srv.dismiss(c.account.ID(), c.peer.Addr)
 	}
-	c.account, c.user, c.enabled, c.warned = nil, "", nil, false
+	c.account, c.user, c.enabled = nil, "", nil
+	c.freeable, c.warned = nil, false
 	c.mask, c.enc.UTF8 = c.srv.mask(), false
 }

@@ -165,8 +165,6 @@ func (c *conn) idleNews(ctx context.Context, fl flags) error {
 	if c.sel == nil || c.heeds() == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, or(c.srv.CommandTimeout, DefaultCommandTimeout))
-	defer cancel()
 	err := c.recheck(ctx)
 	if err == nil {
 		err = c.syncAfter(ctx, fl)
