@@ -181,38 +181,16 @@ func stateOf(a postgres.AccountInfo) string {
 }
 
 func accountList() *cobra.Command {
-	var asArray bool
-	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "List the accounts",
-		Args:  takes(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withBackend(cmd, func(ctx context.Context, b *gateway.Backend) error {
-				all, err := b.Store.ListAccounts(ctx)
-				if err != nil {
-					return err
-				}
-				if asArray {
-					list := make([]accountJSON, len(all))
-					for i, a := range all {
-						list[i] = asJSON(a)
-					}
-					return printJSON(cmd, list)
-				}
-				return printAccounts(cmd.OutOrStdout(), all)
-			})
+	return listing[postgres.AccountInfo]{
+		columns: "ADDRESS\tSTATE\tMESSAGES\tUSED\tQUOTA",
+		all: func(ctx context.Context, b *gateway.Backend, _ []string) ([]postgres.AccountInfo, error) {
+			return b.Store.ListAccounts(ctx)
 		},
-	}
-	cmd.Flags().BoolVar(&asArray, "json", false, "print an array of JSON objects")
-	return cmd
-}
-
-func printAccounts(out io.Writer, all []postgres.AccountInfo) error {
-	rows := []string{"ADDRESS\tSTATE\tMESSAGES\tUSED\tQUOTA"}
-	for _, a := range all {
-		rows = append(rows, fmt.Sprintf("%s\t%s\t%d\t%s\t%s", a.Address, stateOf(a), a.Messages, humanize.Bytes(uint64(a.Used)), quotaText(a.Quota)))
-	}
-	return printTable(out, rows)
+		row: func(a postgres.AccountInfo) string {
+			return fmt.Sprintf("%s\t%s\t%d\t%s\t%s", a.Address, stateOf(a), a.Messages, humanize.Bytes(uint64(a.Used)), quotaText(a.Quota))
+		},
+		object: func(a postgres.AccountInfo) any { return asJSON(a) },
+	}.command(&cobra.Command{Use: "list", Short: "List the accounts", Args: takes(cobra.NoArgs)})
 }
 
 // printTable writes rows whose columns tabs divide.

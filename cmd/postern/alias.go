@@ -52,34 +52,14 @@ type aliasJSON struct {
 }
 
 func aliasList() *cobra.Command {
-	var asArray bool
-	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "List the aliases",
-		Args:  takes(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withBackend(cmd, func(ctx context.Context, b *gateway.Backend) error {
-				all, err := b.Store.ListAliases(ctx)
-				if err != nil {
-					return err
-				}
-				if asArray {
-					list := make([]aliasJSON, len(all))
-					for i, a := range all {
-						list[i] = aliasJSON(a)
-					}
-					return printJSON(cmd, list)
-				}
-				rows := []string{"ADDRESS\tTARGETS"}
-				for _, a := range all {
-					rows = append(rows, a.Address+"\t"+strings.Join(a.Targets, ", "))
-				}
-				return printTable(cmd.OutOrStdout(), rows)
-			})
+	return listing[postgres.Alias]{
+		columns: "ADDRESS\tTARGETS",
+		all: func(ctx context.Context, b *gateway.Backend, _ []string) ([]postgres.Alias, error) {
+			return b.Store.ListAliases(ctx)
 		},
-	}
-	cmd.Flags().BoolVar(&asArray, "json", false, "print an array of JSON objects")
-	return cmd
+		row:    func(a postgres.Alias) string { return a.Address + "\t" + strings.Join(a.Targets, ", ") },
+		object: func(a postgres.Alias) any { return aliasJSON(a) },
+	}.command(&cobra.Command{Use: "list", Short: "List the aliases", Args: takes(cobra.NoArgs)})
 }
 
 func aliasDelete() *cobra.Command {

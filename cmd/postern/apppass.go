@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"postern/pkg/auth"
+	"postern/pkg/gateway"
 	"postern/pkg/store"
 	"postern/pkg/store/postgres"
 )
@@ -130,43 +131,32 @@ func unlessZero(t time.Time) *time.Time {
 }
 
 func apppassList() *cobra.Command {
-	var asArray bool
-	cmd := &cobra.Command{
+	return listing[apppassJSON]{
+		columns: "ID\tNAME\tSCOPE\tEXPIRES\tLAST USED\tFROM\tBY",
+		all: func(ctx context.Context, b *gateway.Backend, args []string) ([]apppassJSON, error) {
+			a, err := b.Store.AccountByAddress(ctx, args[0])
+			if err != nil {
+				return nil, explain(err, args[0])
+			}
+			all, err := b.Store.AppPasswords(ctx, a.ID)
+			return mapped(all, newApppassJSON), err
+		},
+		row:    apppassRow,
+		object: func(p apppassJSON) any { return p },
+	}.command(&cobra.Command{
 		Use:   "list ADDRESS",
 		Short: "List an account's app passwords, and when each was last used",
 		Args:  takes(cobra.ExactArgs(1)),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return withAccount(cmd, args[0], func(ctx context.Context, st *postgres.Store, a postgres.AccountInfo) error {
-				all, err := st.AppPasswords(ctx, a.ID)
-				if err != nil {
-					return err
-				}
-				list := make([]apppassJSON, len(all))
-				for i, p := range all {
-					list[i] = newApppassJSON(p)
-				}
-				if asArray {
-					return printJSON(cmd, list)
-				}
-				return printTable(cmd.OutOrStdout(), apppassRows(list))
-			})
-		},
-	}
-	cmd.Flags().BoolVar(&asArray, "json", false, "print an array of JSON objects")
-	return cmd
+	})
 }
 
-func apppassRows(list []apppassJSON) []string {
-	rows := []string{"ID\tNAME\tSCOPE\tEXPIRES\tLAST USED\tFROM\tBY"}
-	for _, p := range list {
-		scope := "all"
-		if len(p.Scope) > 0 {
-			scope = strings.Join(p.Scope, ",")
-		}
-		rows = append(rows, fmt.Sprintf("%d\t%s\t%s\t%s\t%s\t%s\t%s", p.ID, p.Name, scope,
-			dateText(p.Expires, time.DateOnly), dateText(p.Used, time.DateTime), p.UsedFrom, strconv.Quote(p.UsedBy)))
+func apppassRow(p apppassJSON) string {
+	scope := "all"
+	if len(p.Scope) > 0 {
+		scope = strings.Join(p.Scope, ",")
 	}
-	return rows
+	return fmt.Sprintf("%d\t%s\t%s\t%s\t%s\t%s\t%s", p.ID, p.Name, scope,
+		dateText(p.Expires, time.DateOnly), dateText(p.Used, time.DateTime), p.UsedFrom, strconv.Quote(p.UsedBy))
 }
 
 func dateText(t *time.Time, layout string) string {

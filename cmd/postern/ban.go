@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"postern/pkg/auth"
 	"postern/pkg/gateway"
 	"postern/pkg/store"
 )
@@ -32,34 +33,18 @@ type banJSON struct {
 }
 
 func banList() *cobra.Command {
-	var asArray bool
-	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "List the bans and their reasons",
-		Args:  takes(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withBackend(cmd, func(ctx context.Context, b *gateway.Backend) error {
-				all, err := b.Store.Bans(ctx)
-				if err != nil {
-					return err
-				}
-				if asArray {
-					list := make([]banJSON, len(all))
-					for i, ban := range all {
-						list[i] = banJSON{ban.Who, ban.Reason, ban.Since.UTC(), ban.Until.UTC(), ban.Times}
-					}
-					return printJSON(cmd, list)
-				}
-				rows := []string{"WHO\tUNTIL\tTIMES\tREASON"}
-				for _, ban := range all {
-					rows = append(rows, fmt.Sprintf("%s\t%s\t%d\t%s", ban.Who, ban.Until.UTC().Format(time.RFC3339), ban.Times, ban.Reason))
-				}
-				return printTable(cmd.OutOrStdout(), rows)
-			})
+	return listing[auth.Ban]{
+		columns: "WHO\tUNTIL\tTIMES\tREASON",
+		all: func(ctx context.Context, b *gateway.Backend, _ []string) ([]auth.Ban, error) {
+			return b.Store.Bans(ctx)
 		},
-	}
-	cmd.Flags().BoolVar(&asArray, "json", false, "print an array of JSON objects")
-	return cmd
+		row: func(ban auth.Ban) string {
+			return fmt.Sprintf("%s\t%s\t%d\t%s", ban.Who, ban.Until.UTC().Format(time.RFC3339), ban.Times, ban.Reason)
+		},
+		object: func(ban auth.Ban) any {
+			return banJSON{ban.Who, ban.Reason, ban.Since.UTC(), ban.Until.UTC(), ban.Times}
+		},
+	}.command(&cobra.Command{Use: "list", Short: "List the bans and their reasons", Args: takes(cobra.NoArgs)})
 }
 
 func banLift() *cobra.Command {

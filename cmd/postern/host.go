@@ -10,6 +10,7 @@ import (
 
 	"postern/pkg/gateway"
 	"postern/pkg/store"
+	"postern/pkg/store/postgres"
 )
 
 func hostCommand() *cobra.Command {
@@ -52,34 +53,14 @@ type hostJSON struct {
 }
 
 func hostList() *cobra.Command {
-	var asArray bool
-	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "List the names",
-		Args:  takes(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withBackend(cmd, func(ctx context.Context, b *gateway.Backend) error {
-				all, err := b.Store.Hosts(ctx)
-				if err != nil {
-					return err
-				}
-				if asArray {
-					list := make([]hostJSON, len(all))
-					for i, h := range all {
-						list[i] = hostJSON(h)
-					}
-					return printJSON(cmd, list)
-				}
-				rows := []string{"NAME\tSINCE"}
-				for _, h := range all {
-					rows = append(rows, h.Name+"\t"+h.Created.Format(time.DateOnly))
-				}
-				return printTable(cmd.OutOrStdout(), rows)
-			})
+	return listing[postgres.Host]{
+		columns: "NAME\tSINCE",
+		all: func(ctx context.Context, b *gateway.Backend, _ []string) ([]postgres.Host, error) {
+			return b.Store.Hosts(ctx)
 		},
-	}
-	cmd.Flags().BoolVar(&asArray, "json", false, "print an array of JSON objects")
-	return cmd
+		row:    func(h postgres.Host) string { return h.Name + "\t" + h.Created.Format(time.DateOnly) },
+		object: func(h postgres.Host) any { return hostJSON(h) },
+	}.command(&cobra.Command{Use: "list", Short: "List the names", Args: takes(cobra.NoArgs)})
 }
 
 func hostDelete() *cobra.Command {
