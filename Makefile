@@ -38,6 +38,13 @@ test-pg:
 	@.ci/install test
 	$(GO) test ./pkg/imap ./pkg/pop3 ./pkg/lmtp -run Transcript -pg
 
+## test-thunderbird: have Thunderbird (300 MB) work against the real program; the other mail programs are in `make test`
+.PHONY: test-thunderbird
+test-thunderbird:
+	@.ci/install run
+	@.ci/install thunderbird
+	$(GO) test -tags thunderbird ./pkg/gateway -count 1 -run TestThunderbird -v
+
 ## fuzz: every fuzz target for FUZZTIME (10s)
 .PHONY: fuzz
 fuzz:

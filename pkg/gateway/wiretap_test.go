@@ -157,6 +157,10 @@ func shapeOf(line string) string {
 	}
 	name, rest, _ := strings.Cut(text, " ")
 	name = strings.ToUpper(name)
+	if name == "UID" {
+		name, rest, _ = strings.Cut(rest, " ")
+		name = "UID " + strings.ToUpper(name)
+	}
 	switch name {
 	case "LOGIN":
 		return "LOGIN"
@@ -185,8 +189,8 @@ var extensions = []struct {
 	{"ESEARCH", regexp.MustCompile(`^(UID )?SEARCH RETURN`)},
 	{"ID", regexp.MustCompile(`^ID `)},
 	{"IDLE", regexp.MustCompile(`^IDLE`)},
-	{"LIST-EXTENDED", regexp.MustCompile(`^LIST (\(|.*RETURN)`)},
-	{"LIST-STATUS", regexp.MustCompile(`^LIST .*RETURN \(.*STATUS`)},
+	{"LIST-EXTENDED", regexp.MustCompile(`(?i)^LIST (\(|.*RETURN)`)},
+	{"LIST-STATUS", regexp.MustCompile(`(?i)^LIST .*RETURN \(.*STATUS`)},
 	{"LITERAL+", regexp.MustCompile(`\{n\+\}`)},
 	{"METADATA", regexp.MustCompile(`^(GET|SET)METADATA`)},
 	{"MOVE", regexp.MustCompile(`^(UID )?MOVE`)},
@@ -197,7 +201,7 @@ var extensions = []struct {
 	{"QUOTA", regexp.MustCompile(`^(GET|SET)QUOTA`)},
 	{"SASL-IR", regexp.MustCompile(`\(initial response\)`)},
 	{"SORT", regexp.MustCompile(`^(UID )?SORT`)},
-	{"SPECIAL-USE", regexp.MustCompile(`SPECIAL-USE`)},
+	{"SPECIAL-USE", regexp.MustCompile(`(?i)SPECIAL-USE`)},
 	{"THREAD", regexp.MustCompile(`^(UID )?THREAD`)},
 	{"UIDPLUS", regexp.MustCompile(`^UID EXPUNGE`)},
 	{"UNSELECT", regexp.MustCompile(`^UNSELECT`)},
