@@ -190,6 +190,7 @@ func (n *notification) remember(sights []sight) {
 // leave notes what the client knows of the mailbox that it has had selected and leaves.
 func (n *notification) leave(s *selected) {
 	at := store.Place{Account: s.account.ID(), Mailbox: s.box.ID}
+	delete(n.ownMail, at)
 	for i := range n.seen {
 		if o := &n.seen[i]; o.at == at {
 			o.uidNext, o.messages, o.modSeq = s.snap.UIDNext(), uint32(s.snap.Len()), s.snap.ModSeq()
@@ -219,7 +220,7 @@ func (c *conn) tellNotified(ctx context.Context, force bool) error {
 		n.hears(c.sel)
 	default:
 	}
-	own := len(n.ownNames) > 0 || len(n.ownMail) > 0
+	own := len(n.ownNames) > 0 // they are forgotten with the next command, as messages are not
 	if !n.news && !force || !own && !force && time.Now().Before(n.rest) {
 		return nil
 	}

@@ -202,6 +202,27 @@ func TestNotifyMany(t *testing.T) {
 	}
 }
 
+// TestNotifyOwn: a client that stores many messages does not make the store say each time how all mailboxes are, and hears
+// nothing of what it did.
+func TestNotifyOwn(t *testing.T) {
+	t.Parallel()
+	const messages = 300
+	w, counter, _ := manyMailboxes(t, 1000)
+	c := w.login(t)
+	c.send(t, []byte("a NOTIFY SET (personal (MessageNew MessageExpunge MailboxName))\r\n"))
+	await(t, c, "a OK")
+	before := counter.surveys.Load()
+	c.send(t, []byte(strings.Repeat("b APPEND Sent {2+}\r\n\r\n\r\n", messages)+"c CREATE last\r\n"))
+	for heard := 0; heard <= messages; heard++ {
+		if s, err := c.response(); err != nil || !strings.HasPrefix(s, "b OK") && !strings.HasPrefix(s, "c OK") {
+			t.Fatalf("heard %q, %v", s, err)
+		}
+	}
+	if n := counter.surveys.Load() - before; n > messages/2 {
+		t.Errorf("the store was asked %d times about %d messages of its own", n, messages)
+	}
+}
+
 // TestNotifySubscriptionsAway: a store that has failed once to say what is subscribed makes no subscription news.
 func TestNotifySubscriptionsAway(t *testing.T) {
 	t.Parallel()
