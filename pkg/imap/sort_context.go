@@ -17,12 +17,17 @@ const fewCome = 16
 // arrange returns a sorted result as it will be: without gone, and with come where they belong. Messages do not change
 // places among themselves: nothing that they are sorted by ever changes.
 func (c *conn) arrange(ctx context.Context, l *liveSearch, gone, come imap.UIDSet) ([]imap.UID, error) {
-	sorted := without(l.sorted, gone)
+	old := without(l.sorted, gone)
+	sorted := slices.DeleteFunc(slices.Clone(old), func(uid imap.UID) bool { // nothing is known of it but its place
+		_, there := c.sel.snap.Find(uid)
+		return !there
+	})
 	fresh, _ := come.Nums()
 	if len(fresh) > fewCome {
 		sorted = append(sorted, fresh...)
 		slices.Sort(sorted)
-		return c.sorted(ctx, sorted, &sortRequest{searchRequest: searchRequest{by: l.by}})
+		sorted, err := c.sorted(ctx, sorted, &sortRequest{searchRequest: searchRequest{by: l.by}})
+		return weave(old, sorted), err
 	}
 	for _, uid := range fresh {
 		at, err := c.placeFor(ctx, l, sorted, uid)
@@ -31,7 +36,28 @@ func (c *conn) arrange(ctx context.Context, l *liveSearch, gone, come imap.UIDSe
 		}
 		sorted = slices.Insert(sorted, at, uid)
 	}
-	return sorted, nil
+	return weave(old, sorted), nil
+}
+
+// weave puts back into sorted those of old that it lacks, each before what it was before. The order of old stays, whatever
+// sorted says: the client knows it.
+func weave(old, sorted []imap.UID) []imap.UID {
+	places := make(map[imap.UID]int, len(old))
+	for i, uid := range old {
+		places[uid] = i
+	}
+	all := make([]imap.UID, 0, len(old)+len(sorted))
+	next := 0
+	for _, uid := range sorted {
+		at, known := places[uid]
+		if !known {
+			all = append(all, uid)
+		} else if at >= next {
+			all = append(all, old[next:at+1]...)
+			next = at + 1
+		}
+	}
+	return append(all, old[next:]...)
 }
 
 // placeFor finds the place of a message in a sorted result, looking at few of the others.
