@@ -28,9 +28,10 @@ var (
 type Peer struct {
 	Addr     netip.Addr
 	TLS      bool
-	Protocol string // "imap", "pop3"
-	Conn     string // names the connection in the log
-	Client   string // what the client has said of itself, if it has
+	Channel  Channel // of TLS; nil means that logins cannot be bound to it
+	Protocol string  // "imap", "pop3"
+	Conn     string  // names the connection in the log
+	Client   string  // what the client has said of itself, if it has
 }
 
 // Authenticator decides who is at the other end. It is safe for concurrent use. A store that cannot be reached gives

@@ -11,11 +11,13 @@ import (
 	mathrand "math/rand/v2"
 	"net/netip"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
+	"github.com/emersion/go-sasl"
 	"go.uber.org/zap"
 
 	"postern/pkg/store"
@@ -43,6 +45,13 @@ type Options struct {
 	Novel    func(context.Context, Record) // called beside the logins for one from a place or device that is new; may be nil
 	Queue    int                           // strangers that may wait for a password hash at once; default 256
 
+	// Mechanisms are those of SASL that are offered, in any order; none means all there are. Without PLAIN, passwords in the
+	// clear are not taken at all, not even inside TLS.
+	Mechanisms []string
+	// Seed has the users who are not there look the same to all processes, and after a restart: a secret; nil means that
+	// each process makes one up.
+	Seed []byte
+
 	Plaintext bool // let passwords through without TLS too, where something in front of us provides it
 
 	// For tests: the clock, waiting (which must end with ctx), and a number in [0, 1) that spreads delays.
@@ -55,6 +64,7 @@ type Options struct {
 type Auth struct {
 	opt      Options
 	key      [32]byte                                    // of this process; see digest
+	seed     []byte                                      // see Options
 	hashing  chan struct{}                               // holds a token for each hash being computed
 	verified *recent[digest, struct{}]                   // see cacheKey
 	throttle *throttle                                   //
@@ -83,6 +93,9 @@ func New(opt Options) *Auth {
 	a.throttle = newThrottle(opt.Throttle, a.bans, opt.Now)
 	a.ledger = &ledger{history: opt.History, novel: opt.Novel, log: opt.Log}
 	rand.Read(a.key[:]) // it ends the program rather than fail
+	if a.seed = opt.Seed; a.seed == nil {
+		a.seed = a.key[:]
+	}
 	return a
 }
 
@@ -149,7 +162,7 @@ func (a *Auth) Login(ctx context.Context, p Peer, user, password string) (Identi
 
 // login is every password's way in: it reads as the list of what must hold.
 func (a *Auth) login(ctx context.Context, t *attempt) (Identity, error) {
-	if !t.peer.TLS && !a.opt.Plaintext {
+	if !slices.Contains(a.Mechanisms(t.peer), sasl.Plain) {
 		return Identity{}, ErrMechanism
 	}
 	fault := t.normalise()
@@ -166,10 +179,15 @@ func (a *Auth) login(ctx context.Context, t *attempt) (Identity, error) {
 	case refused.as != nil:
 		return Identity{}, a.refuse(ctx, t, refused)
 	}
+	return a.accept(t), nil
+}
+
+// accept lets the user in.
+func (a *Auth) accept(t *attempt) Identity {
 	a.throttle.succeeded(t.keys)
 	a.audit(t).Info("login")
 	a.note(t, "")
-	return t.identity(), nil
+	return t.identity()
 }
 
 // identity is who has logged in.
@@ -218,18 +236,30 @@ func (a *Auth) judge(ctx context.Context, t *attempt, fault string) (refusal, er
 
 // normalise makes the name and password comparable and says what is wrong with them, if anything.
 func (t *attempt) normalise() (fault string) {
-	if len(t.user) > maxUser || len(t.password) > maxPassword || len(t.authz) > maxUser {
+	if len(t.password) > maxPassword || len(t.user) > maxUser {
 		t.user = t.user[:min(len(t.user), maxUser)] // it is going to be logged
 		return "name or password too long"
 	}
-	if t.user == "" || !isText(t.user) || !isText(t.authz) {
-		return "name is not text"
+	if fault = t.faultOfName(); fault != "" {
+		return fault
 	}
 	password, err := normalise(t.password)
 	if err != nil {
 		return err.Error()
 	}
 	t.password = password
+	return ""
+}
+
+// faultOfName says what is wrong with the names, if anything.
+func (t *attempt) faultOfName() string {
+	if len(t.user) > maxUser || len(t.authz) > maxUser {
+		t.user = t.user[:min(len(t.user), maxUser)] // it is going to be logged
+		return "name or password too long"
+	}
+	if t.user == "" || !isText(t.user) || !isText(t.authz) {
+		return "name is not text"
+	}
 	if t.authz != "" && !strings.EqualFold(t.authz, t.user) { // RFC 4616 §2: nobody may act for another here
 		return "authorization identity is another's"
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/emersion/go-sasl"
 )
@@ -11,13 +13,26 @@ import (
 // maxAnswers bounds an exchange; the longest needs two.
 const maxAnswers = 4
 
-// mechanisms is what we offer, in the order it is offered. Both carry the password itself, so both need TLS.
-var mechanisms = []struct {
-	name   string
-	server func(func(authz, user, password string) error) sasl.Server
-}{
-	{sasl.Plain, func(check func(_, _, _ string) error) sasl.Server { return sasl.NewPlainServer(check) }},
-	{sasl.Login, func(check func(_, _, _ string) error) sasl.Server { return &loginServer{check: check} }},
+// asking sends a challenge and returns the answer.
+type asking = func(challenge []byte) ([]byte, error)
+
+// allMechanisms is what we can offer, the strongest first.
+var allMechanisms = []string{scramSHA256Plus, scramSHA256, sasl.Plain, sasl.Login}
+
+// CheckMechanisms says which of the names are not those of mechanisms.
+func CheckMechanisms(names []string) error {
+	for _, name := range names {
+		if !slices.ContainsFunc(allMechanisms, func(m string) bool { return strings.EqualFold(m, name) }) {
+			return fmt.Errorf("%q: there are %s", name, strings.Join(allMechanisms, ", "))
+		}
+	}
+	return nil
+}
+
+// offers reports whether a mechanism is among those that have been chosen.
+func (a *Auth) offers(mech string) bool {
+	return len(a.opt.Mechanisms) == 0 ||
+		slices.ContainsFunc(a.opt.Mechanisms, func(m string) bool { return strings.EqualFold(m, mech) })
 }
 
 // Mechanisms implements Authenticator.
@@ -25,35 +40,44 @@ func (a *Auth) Mechanisms(p Peer) []string {
 	if !p.TLS && !a.opt.Plaintext {
 		return nil
 	}
+	_, bound := p.binding()
 	var names []string
-	for _, m := range mechanisms {
-		names = append(names, m.name)
+	for _, m := range allMechanisms {
+		if a.offers(m) && (m != scramSHA256Plus || bound) {
+			names = append(names, m)
+		}
 	}
 	return names
 }
 
 // Exchange implements Authenticator. mech is the name in capitals.
 func (a *Auth) Exchange(ctx context.Context, p Peer, mech string, initial []byte, ask func([]byte) ([]byte, error)) (Identity, error) {
+	switch {
+	case !slices.Contains(a.Mechanisms(p), mech):
+		return Identity{}, ErrMechanism
+	case mech == scramSHA256, mech == scramSHA256Plus:
+		return a.exchangeSCRAM(ctx, p, mech, initial, ask)
+	}
+	return a.exchangePassword(ctx, p, mech, initial, ask)
+}
+
+// exchangePassword runs the mechanisms that carry the password itself.
+func (a *Auth) exchangePassword(ctx context.Context, p Peer, mech string, initial []byte, ask asking) (Identity, error) {
 	var id Identity
 	var verdict error // of the login; nil in it would mean the exchange did not get that far
 	check := func(authz, user, password string) error {
 		id, verdict = a.login(ctx, &attempt{peer: p, mech: mech, authz: authz, user: user, password: password})
 		return verdict
 	}
-	if !p.TLS && !a.opt.Plaintext {
-		return Identity{}, ErrMechanism
+	var server sasl.Server = &loginServer{check: check}
+	if mech == sasl.Plain {
+		server = sasl.NewPlainServer(check)
 	}
-	for _, m := range mechanisms {
-		if m.name != mech {
-			continue
-		}
-		err := converse(m.server(check), initial, ask)
-		if err == nil || verdict != nil {
-			return id, verdict
-		}
-		return Identity{}, err
+	err := converse(server, initial, ask)
+	if err == nil || verdict != nil {
+		return id, verdict
 	}
-	return Identity{}, ErrMechanism
+	return Identity{}, err
 }
 
 // converse runs an exchange to its end, nil when it came to one. RFC 4422 §3.

@@ -83,7 +83,7 @@ func TestExchangeEnds(t *testing.T) {
 
 func TestMechanisms(t *testing.T) {
 	t.Parallel()
-	if got := newStage(t).Mechanisms(Peer{TLS: true}); !slices.Equal(got, []string{"PLAIN", "LOGIN"}) {
+	if got := newStage(t).Mechanisms(Peer{TLS: true}); !slices.Equal(got, []string{"SCRAM-SHA-256", "PLAIN", "LOGIN"}) {
 		t.Errorf("Mechanisms = %v", got)
 	}
 }

@@ -124,9 +124,10 @@ type Store struct {
 
 // Auth is about logging in.
 type Auth struct {
-	Trusted []string      // addresses and networks
-	History time.Duration // of logins
-	Notice  bool          // of new places and devices, by mail
+	Trusted    []string      // addresses and networks
+	Mechanisms []string      // of SASL
+	History    time.Duration // of logins
+	Notice     bool          // of new places and devices, by mail
 }
 
 // Proxy is about proxies in front that speak the PROXY protocol.

@@ -309,6 +309,11 @@ var settings = []setting{
 		field: func(c *Config) any { return &c.Auth.Trusted },
 	},
 	{
+		key:   "auth.mechanisms",
+		doc:   "Mechanisms of SASL that are offered. Default: SCRAM-SHA-256-PLUS, SCRAM-SHA-256, PLAIN, LOGIN. Without PLAIN, passwords are\nnot taken in the clear, not even inside TLS. App passwords work with PLAIN and LOGIN only.",
+		field: func(c *Config) any { return &c.Auth.Mechanisms },
+	},
+	{
 		key: "auth.history", preset: "90d",
 		doc:   "How long the login history of accounts is kept; see \"postern account logins\".",
 		field: func(c *Config) any { return &c.Auth.History },

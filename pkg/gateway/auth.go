@@ -2,6 +2,9 @@ package gateway
 
 import (
 	"context"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"fmt"
 	"slices"
 
 	"postern/pkg/auth"
@@ -10,11 +13,24 @@ import (
 )
 
 // newAuth makes what decides who may log in, and has the store tell it of changes. novel is told of logins from new places.
-func newAuth(o Options, st *postgres.Store, novel func(context.Context, auth.Record)) *auth.Auth {
+func newAuth(o Options, st *postgres.Store, novel func(context.Context, auth.Record)) (*auth.Auth, error) {
+	if err := auth.CheckMechanisms(o.Config.Auth.Mechanisms); err != nil {
+		return nil, fmt.Errorf("auth.mechanisms: %w", err)
+	}
+	masterKey, _, err := o.Config.MasterKey()
+	if err != nil {
+		return nil, err
+	}
+	// One derived from the master key is the same for all processes.
+	seed, err := hkdf.Key(sha256.New, masterKey, nil, "salts of users that are not there", sha256.Size)
+	if err != nil {
+		return nil, fmt.Errorf("auth: %w", err)
+	}
 	a := auth.New(auth.Options{
 		Directory: st, Log: o.Log.Named("auth"), Bans: st, History: st, Novel: novel,
+		Mechanisms: o.Config.Auth.Mechanisms, Seed: seed,
 		Throttle: auth.Throttle{Trusted: config.Networks(slices.Concat(o.Config.Auth.Trusted, o.Config.Proxy.Trusted))},
 	})
 	st.OnLoginChange(a.Recheck)
-	return a
+	return a, nil
 }

@@ -80,6 +80,9 @@ func New(ctx context.Context, o Options) (_ *Gateway, err error) {
 	if g.certs, err = newCerts(o, g.backend.Store); err != nil {
 		return nil, err
 	}
+	if g.auth, err = newAuth(o, g.backend.Store, g.noticer(o)); err != nil {
+		return nil, err
+	}
 	for _, s := range g.plan(o) {
 		if err := g.listen(ctx, s); err != nil {
 			return nil, fmt.Errorf("%s: %w", s.setting(), err)
@@ -107,7 +110,6 @@ func (p planned) setting() string {
 // plan builds the servers.
 func (g *Gateway) plan(o Options) []planned {
 	c, st := o.Config, g.backend.Store
-	g.auth = newAuth(o, st, g.noticer(o))
 	who := countLogins(g.auth, o.Registry)
 	clients := listen.Options{
 		TLS: g.certs.TLSConfig(), Proxies: config.Networks(c.Proxy.Trusted),

@@ -3,7 +3,6 @@ package imap
 import (
 	"bufio"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -99,7 +98,7 @@ func peerOf(nc net.Conn) auth.Peer {
 	if at, err := netip.ParseAddrPort(nc.RemoteAddr().String()); err == nil {
 		p.Addr = at.Addr().Unmap()
 	}
-	_, p.TLS = nc.(interface{ ConnectionState() tls.ConnectionState })
+	p.Channel, p.TLS = nc.(auth.Channel)
 	return p
 }
 

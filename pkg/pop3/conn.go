@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -114,14 +113,14 @@ func (c *conn) Serve(ctx context.Context) {
 func (c *conn) handshake(ctx context.Context) error {
 	secure, ok := c.nc.(interface {
 		HandshakeContext(context.Context) error
-		ConnectionState() tls.ConnectionState
+		auth.Channel
 	})
 	if !ok {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.server.loginTimeout())
 	defer cancel()
-	c.peer.TLS = true
+	c.peer.TLS, c.peer.Channel = true, secure
 	return secure.HandshakeContext(ctx)
 }
 
