@@ -93,6 +93,9 @@ func (c *conn) append(ctx context.Context, r appendRequest) error {
 	if err := in.takeAll(ctx, r.first); err != nil {
 		return err
 	}
+	if err := c.still(ctx, to, store.RightInsert); err != nil {
+		return tryCreate(err)
+	}
 	uids, err := to.account.Append(ctx, to.box.ID, in.drafts...)
 	if err != nil {
 		return tryCreate(err)

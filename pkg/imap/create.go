@@ -60,6 +60,9 @@ func (c *conn) create(ctx context.Context, r createRequest) error {
 	if err != nil {
 		return err
 	}
+	if len(use) > 0 && !at.own() { // clients of the owner's would put his mail there
+		return errOwnUse
+	}
 	c.owns(at.title(at.name))
 	box, err := at.account.Create(ctx, at.name, use...)
 	if err != nil {

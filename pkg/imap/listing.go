@@ -55,9 +55,7 @@ func (c *conn) withMissing(ctx context.Context, names []listed) ([]listed, error
 	}
 	there := make(map[string]bool, len(names))
 	for i := range names {
-		if !names[i].level {
-			there[names[i].name] = true
-		}
+		there[names[i].name] = true
 	}
 	for _, name := range subscribed {
 		if !there[name] {
@@ -96,13 +94,7 @@ func (l *listing) choose(ctx context.Context) ([]found, error) {
 
 // selects says whether a name is what the selection options ask for.
 func (l *listing) selects(name *listed) bool {
-	switch {
-	case name.level:
-		return len(l.r.options) == 0
-	case l.r.subscribed && !name.box.Subscribed:
-		return false
-	}
-	return !l.r.specialUse || len(name.box.Use) > 0
+	return (!l.r.subscribed || name.box.Subscribed) && (!l.r.specialUse || len(name.box.Use) > 0)
 }
 
 // lookBelow marks what is above selected names, if that is asked for.

@@ -171,6 +171,18 @@ func (l *location) open(ctx context.Context) (store.Mailbox, *store.Snapshot, er
 	return asOthersSee(box), snap, nil
 }
 
+// still checks that the user has kept the rights to a mailbox while his client took its time to send a message.
+func (c *conn) still(ctx context.Context, at target, need store.Rights) error {
+	if at.own() {
+		return nil
+	}
+	rights, err := c.account.SharedRights(ctx, store.Place{Account: at.account.ID(), Mailbox: at.box.ID})
+	if err != nil {
+		return err
+	}
+	return (&location{rights: rights}).may(need)
+}
+
 // recheck finds out what the user may still do in the selected mailbox, if it is somebody else's: what has been taken away
 // has no effect on the next command. Who may no longer read it is told what is told of a mailbox that is gone.
 func (c *conn) recheck(ctx context.Context) error {

@@ -148,7 +148,9 @@ func (c *conn) checkAdmin(at target, a store.Annotation) error {
 // their owners use them for.
 func (c *conn) checkSpecialUse(at target, a store.Annotation) error {
 	if a.Entry == specialUseEntry && (at.box.ID == 0 || at.account.ID() != c.account.ID()) {
-		return refusal{code: "CANNOT", text: "Only a mailbox of your own has a special use."}
+		return errOwnUse
 	}
 	return nil
 }
+
+var errOwnUse = refusal{code: "CANNOT", text: "Only a mailbox of your own has a special use."}

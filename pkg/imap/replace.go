@@ -57,6 +57,9 @@ func (c *conn) replace(ctx context.Context, r replaceRequest) error {
 	if err := r.d.End(); err != nil {
 		return err
 	}
+	if err := c.stillReplaceable(ctx, to); err != nil {
+		return err
+	}
 	uid, err := to.account.Replace(ctx, store.Replacement{
 		From: c.sel.box.ID, UID: old.UID, To: to.box.ID, Draft: in.drafts[0], By: c.actor(),
 	})
@@ -69,6 +72,17 @@ func (c *conn) replace(ctx context.Context, r replaceRequest) error {
 	}
 	c.answerModSeq("Replaced.")
 	return nil
+}
+
+// stillReplaceable looks at the rights again.
+func (c *conn) stillReplaceable(ctx context.Context, to target) error {
+	if err := c.recheck(ctx); err != nil {
+		return err
+	}
+	if err := c.writable(store.RightDeleteMsgs | store.RightExpunge); err != nil {
+		return err
+	}
+	return tryCreate(c.still(ctx, to, store.RightInsert))
 }
 
 // replaceable finds the message to be replaced: NO if the client knows it no more, or may not expunge it.

@@ -60,7 +60,9 @@ func (c *conn) sharedTree(ctx context.Context, shared []store.Shared) ([]listed,
 		_, l.box.Subscribed = slices.BinarySearch(subscribed, l.name)
 		for _, above := range store.Parents(l.name) {
 			if !known[above] {
-				all = append(all, listed{name: above, level: true})
+				level := listed{name: above, level: true}
+				_, level.box.Subscribed = slices.BinarySearch(subscribed, above)
+				all = append(all, level)
 			}
 			known[above] = true
 		}
