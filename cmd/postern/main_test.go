@@ -205,6 +205,7 @@ func TestAdministration(t *testing.T) {
 	s.awaitReady()
 	s.accounts()
 	s.aliases()
+	s.undeletes()
 	stop()
 	if got := <-served; got.status != 0 {
 		t.Errorf("serve: %+v", got)
@@ -235,6 +236,13 @@ func (s session) accounts() {
 		all[0].Address != "anna@example.org" || all[0].QuotaBytes != 2_000_000_000 || all[1].State != "active" {
 		s.t.Errorf("%+v, %v", all, err)
 	}
+}
+
+func (s session) undeletes() {
+	s.t.Helper()
+	s.says("EXPUNGED", "", "undelete anna@example.org --list")
+	s.says("Restored 0 messages of anna@example.org.", "", "undelete anna@example.org --since 2h --mailbox INBOX")
+	s.fails("write a duration", "", "undelete anna@example.org --since yesterday")
 }
 
 func (s session) aliases() {
