@@ -168,7 +168,7 @@ func (s *server) output() string {
 func await(cond func() bool) bool {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.After(20 * time.Second); !cond(); {
+	for deadline := time.After(time.Minute); !cond(); {
 		select {
 		case <-tick.C:
 		case <-deadline:
