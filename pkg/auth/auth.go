@@ -55,9 +55,10 @@ type Identity struct {
 	User    string // the account's address
 	Disable string // capabilities of IMAP that are not there for this account, with commas between
 
-	Epoch   int64     // of the account's own password: another one is of another epoch
-	App     int64     // the app password that was used; 0: the account's own
-	Expires time.Time // when the login is good no longer; zero: never
+	Epoch      int64     // of the account's own password: another one is of another epoch
+	App        int64     // the app password that was used; 0: the account's own
+	NoPassword bool      // a certificate was shown instead
+	Expires    time.Time // when the login is good no longer; zero: never
 
 	asOf uint64 // what the guard had heard when the directory was asked
 }

@@ -17,7 +17,7 @@ const maxAnswers = 4
 type asking = func(challenge []byte) ([]byte, error)
 
 // allMechanisms is what we can offer, the strongest first.
-var allMechanisms = []string{scramSHA256Plus, scramSHA256, sasl.Plain, sasl.Login}
+var allMechanisms = []string{sasl.External, scramSHA256Plus, scramSHA256, sasl.Plain, sasl.Login}
 
 // CheckMechanisms says which of the names are not those of mechanisms.
 func CheckMechanisms(names []string) error {
@@ -41,9 +41,10 @@ func (a *Auth) Mechanisms(p Peer) []string {
 		return nil
 	}
 	_, bound := p.binding()
+	_, shown := p.certificate()
 	var names []string
 	for _, m := range allMechanisms {
-		if a.offers(m) && (m != scramSHA256Plus || bound) {
+		if a.offers(m) && (m != scramSHA256Plus || bound) && (m != sasl.External || shown) {
 			names = append(names, m)
 		}
 	}
@@ -55,6 +56,8 @@ func (a *Auth) Exchange(ctx context.Context, p Peer, mech string, initial []byte
 	switch {
 	case !slices.Contains(a.Mechanisms(p), mech):
 		return Identity{}, ErrMechanism
+	case mech == sasl.External:
+		return a.exchangeExternal(ctx, p, mech, initial, ask)
 	case mech == scramSHA256, mech == scramSHA256Plus:
 		return a.exchangeSCRAM(ctx, p, mech, initial, ask)
 	}

@@ -207,6 +207,8 @@ func (a *Auth) still(ctx context.Context, id Identity) (bool, error) {
 		return false, err
 	case cred.Account != id.Account || cred.Disabled:
 		return false, nil
+	case id.NoPassword:
+		return true, nil
 	case id.App == 0:
 		return cred.Epoch == id.Epoch && !cred.AppOnly, nil
 	}

@@ -80,9 +80,10 @@ type HTTP struct{ Listen []string }
 
 // TLS is about certificates.
 type TLS struct {
-	Mode     string // "acme", "files", "self-signed"
-	CertFile string
-	KeyFile  string
+	Mode         string // "acme", "files", "self-signed"
+	CertFile     string
+	ClientCAFile string
+	KeyFile      string
 }
 
 // ACME is about certificates from a CA.

@@ -182,6 +182,11 @@ var settings = []setting{
 		field: func(c *Config) any { return &c.TLS.KeyFile },
 	},
 	{
+		key:   "tls.client_ca_file",
+		doc:   "Certificates (PEM) of those who issue certificates to clients: a client that shows one may log in by SASL EXTERNAL to the\naccount whose address is in it. Empty: none is asked for.",
+		field: func(c *Config) any { return &c.TLS.ClientCAFile },
+	},
+	{
 		key:   "acme.email",
 		doc:   "Where the CA writes when something is wrong with the certificate.",
 		field: func(c *Config) any { return &c.ACME.Email },
@@ -310,7 +315,7 @@ var settings = []setting{
 	},
 	{
 		key:   "auth.mechanisms",
-		doc:   "Mechanisms of SASL that are offered. Default: SCRAM-SHA-256-PLUS, SCRAM-SHA-256, PLAIN, LOGIN. Without PLAIN, passwords are\nnot taken in the clear, not even inside TLS. App passwords work with PLAIN and LOGIN only.",
+		doc:   "Mechanisms of SASL that are offered. Default: EXTERNAL, SCRAM-SHA-256-PLUS, SCRAM-SHA-256, PLAIN, LOGIN. Without PLAIN, passwords are\nnot taken in the clear, not even inside TLS. App passwords work with PLAIN and LOGIN only.",
 		field: func(c *Config) any { return &c.Auth.Mechanisms },
 	},
 	{

@@ -4,6 +4,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -39,7 +40,9 @@ type Gateway struct {
 	backend *Backend
 	certs   *certs.Manager
 	auth    *auth.Auth
-	drain   time.Duration
+	// clientTLS is for those who read mail.
+	clientTLS *tls.Config
+	drain     time.Duration
 	// services in the order in which they are told to stop: mail stops coming in first, health is answered to the end.
 	services []service
 }
@@ -80,6 +83,9 @@ func New(ctx context.Context, o Options) (_ *Gateway, err error) {
 	if g.certs, err = newCerts(o, g.backend.Store); err != nil {
 		return nil, err
 	}
+	if g.clientTLS, err = clientTLS(g.certs.TLSConfig(), o.Config.TLS.ClientCAFile); err != nil {
+		return nil, err
+	}
 	if g.auth, err = newAuth(o, g.backend.Store, g.noticer(o)); err != nil {
 		return nil, err
 	}
@@ -112,7 +118,7 @@ func (g *Gateway) plan(o Options) []planned {
 	c, st := o.Config, g.backend.Store
 	who := countLogins(g.auth, o.Registry)
 	clients := listen.Options{
-		TLS: g.certs.TLSConfig(), Proxies: config.Networks(c.Proxy.Trusted),
+		TLS: g.clientTLS, Proxies: config.Networks(c.Proxy.Trusted),
 		Max: c.Limits.Connections, MaxPerAddr: c.Limits.ConnectionsPerAddress,
 	}
 	plan := []planned{

@@ -21,7 +21,12 @@ type wire struct {
 
 func dialWire(t *testing.T, addr string) *wire {
 	t.Helper()
-	c, err := tls.Dial("tcp", addr, insecure)
+	return dialWireWith(t, addr, insecure)
+}
+
+func dialWireWith(t *testing.T, addr string, config *tls.Config) *wire {
+	t.Helper()
+	c, err := tls.Dial("tcp", addr, config)
 	if err != nil {
 		t.Fatal(err)
 	}
