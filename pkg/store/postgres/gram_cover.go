@@ -52,9 +52,13 @@ func (c *cover) place(uid imap.UID) (int, bool) {
 	return c.runs[i].at + int(uid-c.runs[i].uid), true
 }
 
-// encode writes the runs as the distances between them and their lengths.
+// gramVersion says by which rules texts were folded and cut into grams. It is raised with every change of them: what was made
+// by other rules is then made anew, as if it were damaged.
+const gramVersion = 1
+
+// encode writes the version, and the runs as the distances between them and their lengths.
 func (c *cover) encode() []byte {
-	b := binary.AppendUvarint(nil, uint64(c.n))
+	b := binary.AppendUvarint([]byte{gramVersion}, uint64(c.n))
 	next := imap.UID(0)
 	for _, r := range c.runs {
 		b = binary.AppendUvarint(b, uint64(r.uid-next))
@@ -65,7 +69,10 @@ func (c *cover) encode() []byte {
 }
 
 func decodeCover(b []byte) (*cover, error) {
-	total, b, ok := takeUvarint(b)
+	if len(b) == 0 || b[0] != gramVersion {
+		return nil, fmt.Errorf("cover of a segment made by other rules: %w", errDamaged)
+	}
+	total, b, ok := takeUvarint(b[1:])
 	c := new(cover)
 	var uid uint64
 	for ok && len(b) > 0 {

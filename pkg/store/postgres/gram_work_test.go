@@ -192,6 +192,7 @@ func TestIndexIsDisposable(t *testing.T) {
 		`update fts_block set data = '\x000102'`,
 		`update fts_block b set data = (select data from fts_block o where o.block = b.block and o.seg <> b.seg limit 1)`,
 		`update fts_seg set cover = '\xff'`,
+		`update fts_seg set cover = '\x00' || substr(cover, 2)`, // folded by other rules
 	} {
 		f.exec(sql)
 		f.finds(sql)

@@ -17,9 +17,9 @@ import (
 const (
 	channel = "postern" // of LISTEN and NOTIFY
 
-	noteLimit   = 7900                 // octets of a notification; PostgreSQL takes fewer than 8000
+	noteLimit   = 7900                  // octets of a notification; PostgreSQL takes fewer than 8000
 	noteFloor   = 10 * time.Millisecond // between two sends, so that a burst becomes one
-	notePending = 100_000              // mailboxes to be told of; beyond, everyone is told to look
+	notePending = 100_000               // mailboxes to be told of; beyond, everyone is told to look
 	noteAll     = "*"
 
 	listenPing    = 30 * time.Second // of silence, before the listener asks whether the connection lives
@@ -133,7 +133,7 @@ const sqlNotify = `
 select set_config('synchronous_commit', 'off', true), pg_notify($1, note)
 from unnest($2::text[]) note`
 
-// sendNotes tells other processes what has changed, a few milliseconds' worth at a time.
+// sendNotes tells other processes what has changed, some milliseconds' worth at a time.
 func (s *Store) sendNotes(ctx context.Context) {
 	wait := time.NewTimer(0)
 	defer wait.Stop()
