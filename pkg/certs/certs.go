@@ -8,9 +8,11 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
 )
 
@@ -35,6 +37,9 @@ type Options struct {
 	KeyFile  string // for Files: PEM
 	ACME     ACME   // for FromCA
 
+	// Tickets is where processes find each other's keys of session tickets; nil: this one has its own.
+	Tickets certmagic.Storage
+
 	Poll time.Duration    // how often Run looks for a change; 0 means 10 seconds
 	Log  *zap.Logger      // nil means none
 	Now  func() time.Time // nil means time.Now
@@ -50,6 +55,7 @@ type source interface {
 type Manager struct {
 	opt     Options
 	source  source
+	config  *tls.Config
 	ordered *ordered                        // for FromCA, else nil
 	current atomic.Pointer[tls.Certificate] // never nil; its Leaf is set
 
@@ -69,6 +75,7 @@ func New(opt Options) (*Manager, error) {
 		opt.Now = time.Now
 	}
 	m := &Manager{opt: opt}
+	m.config = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: m.certificate}
 	switch opt.Mode {
 	case SelfSigned, FromCA:
 		m.source = &selfSigned{dir: opt.Dir, hostname: opt.Hostname, now: opt.Now, log: opt.Log}
@@ -93,11 +100,10 @@ func New(opt Options) (*Manager, error) {
 	return m, nil
 }
 
-// TLSConfig returns a configuration for servers: TLS 1.2 or later with Go's defaults for the rest. Every handshake gets
-// the certificate of the moment, with FromCA that for the name the client asks for.
-func (m *Manager) TLSConfig() *tls.Config {
-	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: m.certificate}
-}
+// TLSConfig returns the configuration for servers: TLS 1.2 or later with Go's defaults for the rest. Every handshake gets
+// the certificate of the moment, with FromCA that for the name the client asks for. It is the same one each time, and must
+// not be changed: the keys of session tickets go on changing in it.
+func (m *Manager) TLSConfig() *tls.Config { return m.config }
 
 // certificate chooses for a handshake: the one for the name that is asked for, or that of the first name. While the CA has
 // not given us any, the client may at least see that we are here.
@@ -136,6 +142,12 @@ func (m *Manager) NotAfter() time.Time {
 
 // Run keeps the certificate fresh until ctx ends; then it returns nil. It is called once.
 func (m *Manager) Run(ctx context.Context) error {
+	if m.opt.Tickets != nil {
+		t := &tickets{storage: m.opt.Tickets, config: m.config, now: m.opt.Now, log: m.opt.Log}
+		var running sync.WaitGroup
+		running.Go(func() { t.run(ctx) })
+		defer running.Wait()
+	}
 	if m.ordered != nil {
 		done := make(chan error, 1)
 		go func() { done <- m.ordered.run(ctx) }()

@@ -20,7 +20,7 @@ func newCerts(o Options, st *postgres.Store) (*certs.Manager, error) {
 	c := o.Config
 	opt := certs.Options{
 		Mode: c.TLS.Mode, Dir: c.CertDir(), Hostname: c.Hostname, CertFile: c.TLS.CertFile, KeyFile: c.TLS.KeyFile,
-		Log: o.Log.Named("certs"),
+		Log: o.Log.Named("certs"), Tickets: st.Certificates(),
 	}
 	if opt.Mode == certs.FromCA {
 		var err error
