@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -40,7 +38,7 @@ func TestAttack(t *testing.T) {
 	owner.send("a LOGIN anna@example.org \"%s\"\r\nb SELECT INBOX", password)
 	owner.until("b OK")
 	calm := noops(owner, time.Second)
-	before := s.memory(t)
+	before := s.resident(t)
 
 	var guesses, answers atomic.Int64
 	var wg sync.WaitGroup
@@ -62,7 +60,7 @@ func TestAttack(t *testing.T) {
 		})
 	}
 	pressed := noops(owner, attackTime)
-	most := s.memory(t)
+	most := s.resident(t)
 	wg.Wait()
 	bound := int64(2*hashMemory*runtime.GOMAXPROCS(0) + attackers*mostOpen*2)
 	t.Logf("%d guesses on %d connections in %v; NOOP p50 %v, p99 %v, at most %v (before: p50 %v, p99 %v); memory %d MiB more, may be %d",
@@ -120,21 +118,6 @@ func quantile(sorted []time.Duration, q float64) time.Duration {
 	return sorted[int(float64(len(sorted)-1)*q)]
 }
 
-// memory is what the server's process has of the machine's.
-func (s *server) memory(t *testing.T) int64 {
-	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, _ := strings.Cut(string(text), "VmRSS:")
-	kb, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return kb << 10
-}
-
 // TestHalfOpen has a thousand connections that go as far as they can without a login and then say nothing: before the
 // handshake, before a command, in the middle of a line, in a literal. Others are served, and each costs little.
 func TestHalfOpen(t *testing.T) {
@@ -144,7 +127,7 @@ func TestHalfOpen(t *testing.T) {
 	}
 	defer s.stop()
 	s.account(t, "anna@example.org")
-	before := s.memory(t)
+	before := s.resident(t)
 	cache := &tls.Config{InsecureSkipVerify: true, ServerName: "localhost", ClientSessionCache: tls.NewLRUClientSessionCache(1)}
 	for i := range halfOpen {
 		raw, err := net.Dial("tcp", s.imap)
@@ -163,7 +146,7 @@ func TestHalfOpen(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	each := (s.memory(t) - before) / halfOpen
+	each := (s.resident(t) - before) / halfOpen
 	t.Logf("%d connections, %d octets each", halfOpen, each)
 	if each > mostOpen && len(raceFlags) == 0 {
 		t.Errorf("%d octets for each connection, want at most %d", each, mostOpen)

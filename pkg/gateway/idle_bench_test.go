@@ -105,13 +105,13 @@ func (s *server) idle(b *testing.B, user string) error {
 }
 
 // resident is the server's resident memory in octets, without its PostgreSQL.
-func (s *server) resident(b *testing.B) int64 {
+func (s *server) resident(b testing.TB) int64 {
 	b.Helper()
 	return s.memory(b, "VmRSS:")
 }
 
 // memory reads a line of what the kernel says of the server, in octets.
-func (s *server) memory(b *testing.B, line string) int64 {
+func (s *server) memory(b testing.TB, line string) int64 {
 	b.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
 	if err != nil {
