@@ -50,18 +50,22 @@ type Embedded struct {
 
 // IMAP is about the IMAP server.
 type IMAP struct {
-	Listen        []string // addresses; none: no such server
-	IdleKeepalive time.Duration
-	Disable       []string // capabilities
-	Admins        []string // addresses
-	UIDOnly       bool
-	MessageLimit  int    // 0: none
-	SaveLimit     int    // 0: none
-	Admin         string // URI
+	Listen         []string // addresses; none: no such server
+	StartTLSListen []string
+	IdleKeepalive  time.Duration
+	Disable        []string // capabilities
+	Admins         []string // addresses
+	UIDOnly        bool
+	MessageLimit   int    // 0: none
+	SaveLimit      int    // 0: none
+	Admin          string // URI
 }
 
 // POP3 is about the POP3 server.
-type POP3 struct{ Listen []string }
+type POP3 struct {
+	Listen         []string
+	StartTLSListen []string
+}
 
 // LMTP is about the LMTP server.
 type LMTP struct {

@@ -87,6 +87,12 @@ var settings = []setting{
 		field: func(c *Config) any { return &c.IMAP.Listen },
 	},
 	{
+		key: "imap.starttls_listen",
+		doc: "Addresses for IMAP without TLS until the client asks for it (STARTTLS): [\":143\"]. Nobody logs in before. Prefer imap.listen:\n" +
+			"who stands in between can keep a client that does not insist from asking. Default: none.",
+		field: func(c *Config) any { return &c.IMAP.StartTLSListen },
+	},
+	{
 		key: "imap.idle_keepalive", preset: "2m",
 		doc:   "How often an idling client hears from us when there is no news.",
 		field: func(c *Config) any { return &c.IMAP.IdleKeepalive },
@@ -128,6 +134,11 @@ var settings = []setting{
 		key: "pop3.listen", preset: ":995",
 		doc:   "Addresses for POP3 with TLS from the first octet; \"off\" for none.",
 		field: func(c *Config) any { return &c.POP3.Listen },
+	},
+	{
+		key:   "pop3.starttls_listen",
+		doc:   "Addresses for POP3 without TLS until the client asks for it (STLS): [\":110\"]. The same holds. Default: none.",
+		field: func(c *Config) any { return &c.POP3.StartTLSListen },
 	},
 	{
 		key: "lmtp.listen", preset: "127.0.0.1:24",

@@ -97,6 +97,8 @@ func (l *loader) checkListeners(c *Config) {
 	}{
 		{"imap.listen", c.IMAP.Listen},
 		{"pop3.listen", c.POP3.Listen},
+		{"imap.starttls_listen", c.IMAP.StartTLSListen},
+		{"pop3.starttls_listen", c.POP3.StartTLSListen},
 		{"lmtp.listen", c.LMTP.Listen},
 		{"postfix.listen", c.Postfix.Listen},
 		{"http.listen", c.HTTP.Listen},

@@ -121,6 +121,18 @@ func (g *Gateway) plan(o Options) []planned {
 		TLS: g.clientTLS, Proxies: config.Networks(c.Proxy.Trusted),
 		Max: c.Limits.Connections, MaxPerAddr: c.Limits.ConnectionsPerAddress,
 	}
+	later := clients
+	later.TLS, later.StartTLS = nil, clients.TLS
+	pops := &pop3.Server{
+		Accounts: st, Auth: who, Hostname: c.Hostname, Log: o.Log.Named("pop3"), Metrics: pop3.NewMetrics(o.Registry),
+	}
+	imaps := &imap.Server{
+		Accounts: st, Auth: who, Hostname: c.Hostname, Version: o.Version, Log: o.Log.Named("imap"),
+		Metrics: imap.NewMetrics(o.Registry), MaxMessage: c.Limits.Message, IdleKeepalive: c.IMAP.IdleKeepalive,
+		MaxSessionsPerAccount: c.Limits.SessionsPerAccount, MaxMetadata: int(c.Limits.Annotation), Admin: c.IMAP.Admin,
+		Disable: c.IMAP.Disable, Admins: c.IMAP.Admins, UIDOnly: c.IMAP.UIDOnly,
+		MessageLimit: c.IMAP.MessageLimit, SaveLimit: c.IMAP.SaveLimit,
+	}
 	plan := []planned{
 		{"lmtp", &lmtp.Server{
 			Accounts: st, Hostname: c.Hostname, Log: o.Log.Named("lmtp"), Metrics: lmtp.NewMetrics(o.Registry),
@@ -131,16 +143,10 @@ func (g *Gateway) plan(o Options) []planned {
 			Accounts: st, QuotaReject: c.LMTP.QuotaReject == "552", Log: o.Log.Named("postfix"),
 			Metrics: postfix.NewMetrics(o.Registry),
 		}, c.Postfix.Listen, listen.Options{Max: c.Limits.Connections, MaxPerAddr: -1}},
-		{"pop3", &pop3.Server{
-			Accounts: st, Auth: who, Hostname: c.Hostname, Log: o.Log.Named("pop3"), Metrics: pop3.NewMetrics(o.Registry),
-		}, c.POP3.Listen, clients},
-		{"imap", &imap.Server{
-			Accounts: st, Auth: who, Hostname: c.Hostname, Version: o.Version, Log: o.Log.Named("imap"),
-			Metrics: imap.NewMetrics(o.Registry), MaxMessage: c.Limits.Message, IdleKeepalive: c.IMAP.IdleKeepalive,
-			MaxSessionsPerAccount: c.Limits.SessionsPerAccount, MaxMetadata: int(c.Limits.Annotation), Admin: c.IMAP.Admin,
-			Disable: c.IMAP.Disable, Admins: c.IMAP.Admins, UIDOnly: c.IMAP.UIDOnly,
-			MessageLimit: c.IMAP.MessageLimit, SaveLimit: c.IMAP.SaveLimit,
-		}, c.IMAP.Listen, clients},
+		{"pop3", pops, c.POP3.Listen, clients},
+		{"imap", imaps, c.IMAP.Listen, clients},
+		{"pop3.starttls", pops, c.POP3.StartTLSListen, later},
+		{"imap.starttls", imaps, c.IMAP.StartTLSListen, later},
 	}
 	if challenges := g.certs.ChallengeServer(); challenges != nil {
 		plan = append(plan,

@@ -128,7 +128,7 @@ func (s *server) memory(b testing.TB, line string) int64 {
 // settled is the resident memory once garbage has been collected and what it took given back: hashing a password for each
 // user alone takes tens of megabytes for a moment. Nobody but the collector can be asked, and it works when it must, so
 // the server is made to work until its memory no longer shrinks.
-func (s *server) settled(b *testing.B) int64 {
+func (s *server) settled(b testing.TB) int64 {
 	b.Helper()
 	for least := s.resident(b); ; {
 		for until := time.Now().Add(3 * time.Second); time.Now().Before(until); {
@@ -143,7 +143,7 @@ func (s *server) settled(b *testing.B) int64 {
 }
 
 // metric reads one gauge.
-func (s *server) metric(b *testing.B, name string) float64 {
+func (s *server) metric(b testing.TB, name string) float64 {
 	b.Helper()
 	resp, err := http.Get("http://" + s.http + "/metrics")
 	if err != nil {

@@ -114,6 +114,9 @@ func (c *conn) capabilities() string {
 			words = append(words, string(imap.AuthCap(m)))
 		}
 	}
+	if c.plain() != nil {
+		words = append(words, string(imap.CapStartTLS))
+	}
 	if !c.mayLogin() {
 		words = append(words, string(imap.CapLoginDisabled)) // RFC 3501 §6.2.3
 	}

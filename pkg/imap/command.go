@@ -54,6 +54,7 @@ var commands = table(
 	define("ID", anyState, 0, parseID, (*conn).identify).of(imap.CapID),
 
 	define("LOGIN", notAuthenticated, 0, parseLogin, (*conn).login),
+	define("STARTTLS", notAuthenticated, 0, parseNothing, (*conn).startTLS),
 	define("AUTHENTICATE", notAuthenticated, streams, parseAuthenticate, (*conn).authenticate),
 
 	define("UNAUTHENTICATE", loggedIn, changesMailbox, parseNothing, (*conn).unauthenticate).of(imap.CapUnauthenticate),

@@ -129,7 +129,7 @@ func (c *conn) withdraw() {
 }
 
 // Abort ends the session without a word.
-func (c *conn) Abort() { _ = c.stream.net.Close() } // its session sees the error
+func (c *conn) Abort() { c.stream.abort() }
 
 // close lets go of everything and writes the one log line of a session that has ended.
 func (c *conn) close(reason string) {

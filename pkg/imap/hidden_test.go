@@ -47,7 +47,7 @@ var namesMailbox = map[string]string{
 var namesQuiet = strings.Fields(`SUBSCRIBE UNSUBSCRIBE LIST LSUB ESEARCH NOTIFY`)
 
 // namesNone are the commands that take no mailbox's name.
-var namesNone = strings.Fields(`CAPABILITY NOOP LOGOUT ID LOGIN AUTHENTICATE UNAUTHENTICATE ENABLE NAMESPACE IDLE COMPRESS CHECK CLOSE
+var namesNone = strings.Fields(`CAPABILITY NOOP LOGOUT ID LOGIN STARTTLS AUTHENTICATE UNAUTHENTICATE ENABLE NAMESPACE IDLE COMPRESS CHECK CLOSE
 	UNSELECT FETCH STORE SEARCH SORT THREAD EXPUNGE GETQUOTA SETQUOTA CANCELUPDATE GETFILTER SETFILTER GENURLAUTH RESETKEY URLFETCH GETJMAPACCESS`)
 
 // TestHidden walks the table of commands and checks of each that names a mailbox that to a mailbox of somebody else's that

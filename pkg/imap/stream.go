@@ -129,6 +129,20 @@ func (s *stream) stop(cause error) {
 	}
 }
 
+// secure has the stream go on over another connection, which is over this one.
+func (s *stream) secure(over net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.net = over
+}
+
+// abort ends the connection. It may be called from any goroutine.
+func (s *stream) abort() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_ = s.net.Close() // its session sees the error
+}
+
 func (s *stream) stopped() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

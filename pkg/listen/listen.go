@@ -23,6 +23,7 @@ import (
 type Options struct {
 	Addr       string      // "host:port" or "unix:/path"
 	TLS        *tls.Config // nil: no TLS
+	StartTLS   *tls.Config // without TLS: connections have a method Upgrade() net.Conn, which begins it
 	Max        int         // connections at once; 0 means 20,000
 	MaxPerAddr int         // connections at once from one IPv4 address (an office is one) or IPv6 /64; 0 means 2,000, below 0 no limit
 	// Handshake bounds the TLS handshake, which runs with the first Read or Write and never delays Accept; 0 means 20 s.
@@ -221,10 +222,13 @@ func (l *listener) admit(c net.Conn) net.Conn {
 		return nil
 	}
 	counted := &countedConn{Conn: c, release: sync.OnceFunc(func() { l.leave(from) })}
-	if l.o.TLS == nil {
-		return counted
+	switch {
+	case l.o.TLS != nil:
+		return newTLSConn(counted, l.o.TLS, l.o.Handshake, l.closed)
+	case l.o.StartTLS != nil:
+		return &plainConn{Conn: counted, l: l}
 	}
-	return newTLSConn(counted, l.o, l.closed)
+	return counted
 }
 
 func (l *listener) leave(from netip.Prefix) {

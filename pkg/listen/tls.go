@@ -24,9 +24,20 @@ type tlsConn struct {
 	err  error // of the handshake
 }
 
-func newTLSConn(c net.Conn, o Options, closed <-chan struct{}) *tlsConn {
+func newTLSConn(c net.Conn, config *tls.Config, limit time.Duration, closed <-chan struct{}) *tlsConn {
 	below := &records{Conn: c}
-	return &tlsConn{Conn: tls.Server(below, o.TLS), below: below, limit: o.Handshake, closed: closed}
+	return &tlsConn{Conn: tls.Server(below, config), below: below, limit: limit, closed: closed}
+}
+
+// plainConn is a connection on which TLS may begin when the protocol says so.
+type plainConn struct {
+	net.Conn
+	l *listener
+}
+
+// Upgrade returns the connection on which TLS begins, with the same limit. Nothing is read or written beside it from then on.
+func (c *plainConn) Upgrade() net.Conn {
+	return newTLSConn(c.Conn, c.l.o.StartTLS, c.l.o.Handshake, c.l.closed)
 }
 
 // HandshakeContext runs the handshake unless it has been run. It ends at the limit and with the listener too.

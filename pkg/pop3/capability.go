@@ -17,6 +17,9 @@ func (c *conn) capabilities() []string {
 		"TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING",
 		"EXPIRE NEVER", "LOGIN-DELAY 0", "UTF8 USER", "LANG", "IMPLEMENTATION Postern",
 	}
+	if c.plain() != nil {
+		list = append(list, "STLS")
+	}
 	if c.plainOffered() {
 		list = append(list, "USER")
 	}

@@ -254,6 +254,8 @@ func (c *conn) stop(cause error) {
 
 // Abort ends the session at once.
 func (c *conn) Abort() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.nc.Close()
 }
 

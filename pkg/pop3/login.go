@@ -124,9 +124,3 @@ func (c *conn) plainOffered() bool {
 func (c *conn) apop(context.Context, string) error {
 	return &refusal{text: "APOP is not offered, use AUTH or USER."}
 }
-
-// STLS (RFC 2595 §4): this server's connections are TLS from the first octet, or meant to be without. The session goes
-// on, because clients try it on port 995.
-func (c *conn) stls(context.Context, nothing) error {
-	return &refusal{text: "STLS is not offered, use the TLS port."}
-}

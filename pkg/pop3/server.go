@@ -12,7 +12,7 @@ import (
 	"postern/pkg/store"
 )
 
-// Server serves POP3 on the listeners given to Serve. TLS is the listener's business; this package offers no STLS. The
+// Server serves POP3 on the listeners given to Serve. TLS is the listener's business, and whether STLS is offered. The
 // exported fields are set before the first Serve and left alone afterwards.
 type Server struct {
 	Accounts store.Store
