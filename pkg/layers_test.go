@@ -49,6 +49,7 @@ const (
 	xcrypto    = "golang.org/x/crypto"
 	argon2id   = "github.com/alexedwards/argon2id"
 	goCrypt    = "github.com/go-crypt/crypt"
+	zxcvbn     = "github.com/ccojocar/zxcvbn-go"
 	scram      = "github.com/xdg-go/scram"
 )
 
@@ -69,7 +70,7 @@ var layers = map[string]layer{
 
 	"pkg/store": {ours: []string{"pkg/message", "pkg/order"}, theirs: []string{goIMAP, xtext}, reason: "what mail is: no SQL, no protocol"},
 	"pkg/auth": {
-		ours: []string{"pkg/store"}, theirs: []string{goSASL, argon2id, goCrypt, scram, xcrypto, xtext, zap},
+		ours: []string{"pkg/store"}, theirs: []string{goSASL, argon2id, goCrypt, scram, zxcvbn, xcrypto, xtext, zap},
 		reason: "credentials to accounts: no protocol, no SQL",
 	},
 	"pkg/store/postgres": {

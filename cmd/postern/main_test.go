@@ -220,6 +220,10 @@ func (s session) accounts() {
 	s.fails("is an account or an alias already", "correct horse battery\n", "account add Bert@Example.ORG --password-stdin")
 	s.fails("is not an address", "correct horse battery\n", "account add bert --password-stdin")
 	s.fails(`"postern account list" shows`, "", "account show nobody@example.org")
+	s.fails("password is too weak: 6 characters", "short!\n", "account passwd bert@example.org --password-stdin")
+	s.fails("password is too weak: strength", "password123\n", "account passwd bert@example.org --password-stdin")
+	s.fails("not a password hash that can be imported", "{MD5}x\n", "account passwd bert@example.org --hash-stdin")
+	s.fails("nothing to set", "", "account set bert@example.org")
 	s.says("Changed the password", "other horse battery\n", "account passwd bert@example.org --password-stdin")
 	s.says("bert@example.org is disabled.", "", "account disable bert@example.org")
 	var one accountJSON

@@ -27,7 +27,7 @@ func (s *secretSource) flags(cmd *cobra.Command) {
 }
 
 // read asks for a password and returns what is kept of it.
-func (s *secretSource) read(cmd *cobra.Command, _ string) (auth.Secrets, error) {
+func (s *secretSource) read(cmd *cobra.Command, address string) (auth.Secrets, error) {
 	if s.hash {
 		line, err := firstLine(cmd, "hash")
 		if err != nil {
@@ -39,6 +39,14 @@ func (s *secretSource) read(cmd *cobra.Command, _ string) (auth.Secrets, error) 
 	password, err := readPassword(cmd, s.password)
 	if err != nil {
 		return auth.Secrets{}, err
+	}
+	c, err := settings(cmd)
+	if err != nil {
+		return auth.Secrets{}, err
+	}
+	policy := auth.Policy{MinLength: c.Auth.MinLength, MinStrength: c.Auth.MinStrength, Breached: c.Auth.Breached}
+	if err := policy.Check(password, address); err != nil {
+		return auth.Secrets{}, fmt.Errorf("%w; nothing was changed", err)
 	}
 	secrets, err := auth.NewSecrets(password)
 	if err != nil {

@@ -129,10 +129,13 @@ type Store struct {
 
 // Auth is about logging in.
 type Auth struct {
-	Trusted    []string      // addresses and networks
-	Mechanisms []string      // of SASL
-	History    time.Duration // of logins
-	Notice     bool          // of new places and devices, by mail
+	Trusted     []string      // addresses and networks
+	MinLength   int           // of a new password
+	MinStrength int           // 0 to 4
+	Breached    string        // file
+	Mechanisms  []string      // of SASL
+	History     time.Duration // of logins
+	Notice      bool          // of new places and devices, by mail
 }
 
 // Proxy is about proxies in front that speak the PROXY protocol.

@@ -71,7 +71,7 @@ func TestDefaults(t *testing.T) {
 		},
 		Crypt:  Crypt{MasterKeyFile: "/var/lib/postern/master.key"},
 		Store:  Store{Compression: "s2", Cache: 256 << 20, Undelete: 14 * 24 * time.Hour, IndexFrom: 2000, IndexLoad: 50},
-		Auth:   Auth{History: 90 * 24 * time.Hour},
+		Auth:   Auth{MinLength: 8, MinStrength: 2, History: 90 * 24 * time.Hour},
 		Limits: Limits{Message: 100 << 20, Connections: 20000, ConnectionsPerAddress: 2000, SessionsPerAccount: 50, MailboxesPerAccount: 20_000, Annotation: 64 << 10},
 		Log:    Log{Level: "info", Format: "json"},
 		origin: map[string]string{},

@@ -325,6 +325,21 @@ var settings = []setting{
 		field: func(c *Config) any { return &c.Auth.Trusted },
 	},
 	{
+		key: "auth.password_min_length", preset: "8",
+		doc:   "Characters that a new password must have at least.",
+		field: func(c *Config) any { return &c.Auth.MinLength },
+	},
+	{
+		key: "auth.password_min_strength", preset: "2",
+		doc:   "How hard to guess a new password must be at least, from 0 (any) to 4, as zxcvbn estimates it.",
+		field: func(c *Config) any { return &c.Auth.MinStrength },
+	},
+	{
+		key:   "auth.breached_passwords",
+		doc:   "A file of passwords that are refused because they are known: SHA-1 in hexadecimal, one a line, in order, as Have I Been\nPwned gives it out. It may be larger than memory.",
+		field: func(c *Config) any { return &c.Auth.Breached },
+	},
+	{
 		key:   "auth.mechanisms",
 		doc:   "Mechanisms of SASL that are offered. Default: EXTERNAL, SCRAM-SHA-256-PLUS, SCRAM-SHA-256, PLAIN, LOGIN. Without PLAIN, passwords are\nnot taken in the clear, not even inside TLS. App passwords work with PLAIN and LOGIN only.",
 		field: func(c *Config) any { return &c.Auth.Mechanisms },
