@@ -45,6 +45,14 @@ type Options struct {
 	Now  func() time.Time // nil means time.Now
 }
 
+// suites are those of TLS 1.2 that are spoken: with forward secrecy and authenticated encryption (RFC 9325 §4.2). Those of
+// TLS 1.3 all are.
+var suites = []uint16{
+	tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+	tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+	tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+}
+
 // source gets a certificate from where it is kept.
 type source interface {
 	// load returns the certificate, or nil if it is the one it returned last.
@@ -75,7 +83,7 @@ func New(opt Options) (*Manager, error) {
 		opt.Now = time.Now
 	}
 	m := &Manager{opt: opt}
-	m.config = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: m.certificate}
+	m.config = &tls.Config{MinVersion: tls.VersionTLS12, CipherSuites: suites, GetCertificate: m.certificate}
 	switch opt.Mode {
 	case SelfSigned, FromCA:
 		m.source = &selfSigned{dir: opt.Dir, hostname: opt.Hostname, now: opt.Now, log: opt.Log}
@@ -100,7 +108,7 @@ func New(opt Options) (*Manager, error) {
 	return m, nil
 }
 
-// TLSConfig returns the configuration for servers: TLS 1.2 or later with Go's defaults for the rest. Every handshake gets
+// TLSConfig returns the configuration for servers: TLS 1.2 or later, no weak cipher. Every handshake gets
 // the certificate of the moment, with FromCA that for the name the client asks for. It is the same one each time, and must
 // not be changed: the keys of session tickets go on changing in it.
 func (m *Manager) TLSConfig() *tls.Config { return m.config }

@@ -3,6 +3,7 @@ package certs
 import (
 	"crypto/tls"
 	"net"
+	"slices"
 	"testing"
 	"time"
 
@@ -101,5 +102,33 @@ func TestHybrid(t *testing.T) {
 	state = meet(t, n, &tls.Config{InsecureSkipVerify: true, CurvePreferences: []tls.CurveID{tls.X25519, tls.CurveP256}})
 	if state.CurveID != tls.X25519 {
 		t.Errorf("group %v", state.CurveID)
+	}
+}
+
+// TestWeak has clients that know only what is not spoken any more: all of Go's that is not in suites, and old versions.
+func TestWeak(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	n := ticketNode(t, &certmagic.FileStorage{Path: t.TempDir()}, &now)
+	old := map[string]*tls.Config{"TLS 1.1": {MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}}
+	for _, suite := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
+		if slices.Contains(suite.SupportedVersions, tls.VersionTLS12) && !slices.Contains(suites, suite.ID) {
+			old[suite.Name] = &tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{suite.ID}}
+		}
+	}
+	if len(old) < 5 {
+		t.Errorf("only %d kinds of old clients", len(old))
+	}
+	for name, client := range old {
+		client.InsecureSkipVerify = true
+		near, far := net.Pipe()
+		go func() {
+			defer far.Close()
+			_ = tls.Server(far, n.config).Handshake() // the client sees whether it fails
+		}()
+		if err := tls.Client(near, client).Handshake(); err == nil {
+			t.Errorf("%s is spoken", name)
+		}
+		near.Close()
 	}
 }
