@@ -2,7 +2,10 @@ package postgres
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
+
+	"go.uber.org/zap"
 
 	"postern/pkg/auth"
 	"postern/pkg/store"
@@ -23,7 +26,39 @@ func (s *Store) Credential(ctx context.Context, user string) (c auth.Credential,
 	}
 	err = s.pool.QueryRow(ctx, sqlCredential, a.String()).
 		Scan(&c.Account, &c.User, &c.Secret, &c.Disabled, &c.Disable, &c.Epoch, &c.AppOnly, &c.SCRAM)
+	if err == nil {
+		c.SCRAM = s.openSCRAM(c.Account, c.SCRAM)
+	}
 	return c, failed("credential", err)
+}
+
+// scramContext binds sealed keys of SCRAM to their account.
+func scramContext(id store.AccountID) []byte { return fmt.Appendf(nil, "scram/%d", id) }
+
+// sealSCRAM seals keys of SCRAM with the key-encryption key: a client can make them of a password with little work, so that
+// whoever has them from a copy of the database could guess much faster than by the hash.
+func (s *Store) sealSCRAM(id store.AccountID, keys string) (string, error) {
+	if keys == "" {
+		return "", nil
+	}
+	sealed, err := s.keys.seal(scramContext(id), []byte(keys))
+	return base64.StdEncoding.EncodeToString(sealed), err
+}
+
+// openSCRAM undoes sealSCRAM. Keys that cannot be read are none: they are made anew at the next login with the password.
+func (s *Store) openSCRAM(id store.AccountID, text string) string {
+	if text == "" {
+		return ""
+	}
+	sealed, err := base64.StdEncoding.DecodeString(text)
+	if err == nil {
+		var keys []byte
+		if keys, err = s.keys.open(scramContext(id), sealed); err == nil {
+			return string(keys)
+		}
+	}
+	s.log.Warn("keys of SCRAM cannot be read", zap.Int64("account", int64(id)), zap.Error(err))
+	return ""
 }
 
 const sqlRenewSecrets = `
@@ -33,7 +68,11 @@ where account_id = $1 and secret = $2 and state < 2`
 
 // RenewSecrets implements auth.Directory. The password is the same, so its sessions go on.
 func (s *Store) RenewSecrets(ctx context.Context, id store.AccountID, hash string, by auth.Secrets) error {
-	tag, err := s.pool.Exec(ctx, sqlRenewSecrets, id, hash, by.Hash, by.SCRAM)
+	sealed, err := s.sealSCRAM(id, by.SCRAM)
+	if err != nil {
+		return failed("renew secrets", err)
+	}
+	tag, err := s.pool.Exec(ctx, sqlRenewSecrets, id, hash, by.Hash, sealed)
 	if err == nil && tag.RowsAffected() == 0 {
 		err = fmt.Errorf("account %d with that secret: %w", id, store.ErrNotFound)
 	}
@@ -42,5 +81,9 @@ func (s *Store) RenewSecrets(ctx context.Context, id store.AccountID, hash strin
 
 // SetSecrets replaces what is kept of an account's password. Sessions of the former password end. store.ErrNotFound.
 func (s *Store) SetSecrets(ctx context.Context, id store.AccountID, by auth.Secrets) error {
-	return s.setLogin(ctx, "set secrets", sqlSetSecret, id, by.Hash, by.SCRAM)
+	sealed, err := s.sealSCRAM(id, by.SCRAM)
+	if err != nil {
+		return failed("set secrets", err)
+	}
+	return s.setLogin(ctx, "set secrets", sqlSetSecret, id, by.Hash, sealed)
 }
