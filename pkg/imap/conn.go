@@ -28,6 +28,7 @@ const (
 	maxSkipBefore   = 16 << 20  // octets of a refused command that are skipped before login
 	maxSkipInflated = 256 << 20 // and of one that came compressed, which may be a thousand times smaller
 	maxBad          = 20        // commands in a row that are BAD, before login
+	maxEarly        = 100       // commands of any kind before login
 	maxFailures     = 5         // failed logins
 	handshakePeriod = 30 * time.Second
 	withdrawPeriod  = 500 * time.Millisecond
@@ -69,6 +70,7 @@ type conn struct {
 	warned   bool                      // of a quota that is nearly used up
 	commands int
 	bad      int // in a row
+	early    int // without a login
 	failures int // of login
 }
 
@@ -429,11 +431,15 @@ func (c *conn) after(r reply, end error) error {
 	case c.leaving:
 		return errLogout
 	case c.state != notAuthenticated:
+		c.early = 0
 		return nil
 	case c.bad >= maxBad:
 		return &farewell{"Too many bad commands.", "bad commands"}
 	case c.failures >= maxFailures:
 		return &farewell{"Too many failed logins.", "failed logins"}
+	}
+	if c.early++; c.early >= maxEarly {
+		return &farewell{"Too many commands without a login.", "commands before login"}
 	}
 	return nil
 }

@@ -111,7 +111,7 @@ func isTag(s string) bool { return s != "" && !strings.ContainsAny(s, `+(){%*"\`
 // enter begins the authenticated state, or says why not.
 func (c *conn) enter(ctx context.Context, id auth.Identity, err error) error {
 	if err != nil {
-		if errors.Is(err, auth.ErrDenied) {
+		if errors.Is(err, auth.ErrDenied) || errors.Is(err, auth.ErrThrottled) {
 			c.failures++
 		}
 		return fmt.Errorf("login: %w", err)
