@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// TestEarly has clients that talk on and on without a login, every command a good one or refused for the time being: they
+// TestEarly has clients that talk on and on without a login, with good commands or wrong passwords: they
 // are told to go.
 func TestEarly(t *testing.T) {
 	t.Parallel()
 	for line, text := range map[string]string{
-		"NOOP":                               "* BYE Too many commands without a login.",
+		"NOOP":                            "* BYE Too many commands without a login.",
 		"LOGIN nobody@example.org secret": "* BYE Too many failed logins.",
 	} {
 		nc, err := net.Dial("tcp", newWorld(t).start().Addr().String())
