@@ -5,7 +5,7 @@ alter table accounts
   add column scram       text not null default '',
   add column app_only    boolean not null default false;
 comment on column accounts.login_epoch is 'Grows when the password is set: sessions of an older one end.';
-comment on column accounts.scram is 'Keys of SCRAM-SHA-256 made from the same password as secret (RFC 5803); empty until there are some.';
+comment on column accounts.scram is 'Keys of SCRAM-SHA-256 made from the same password as secret (RFC 5803), sealed with the key-encryption key, in base64; empty until there are some.';
 comment on column accounts.app_only is 'The account''s own password does not log in, app passwords do.';
 
 create table app_passwords (
