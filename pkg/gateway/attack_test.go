@@ -71,7 +71,7 @@ func TestAttack(t *testing.T) {
 	if limit := noopLatency + 5*quantile(calm, 0.99); quantile(pressed, 0.95) > limit {
 		t.Errorf("NOOP took %v under attack", quantile(pressed, 0.95))
 	}
-	if most-before > bound {
+	if most-before > bound && len(raceFlags) == 0 { // the race detector's own memory is many times that
 		t.Errorf("memory grew by %d MiB, more than %d", (most-before)>>20, bound>>20)
 	}
 }
