@@ -218,7 +218,7 @@ type indexing struct {
 // indexBox brings the index of a mailbox up to date. If another process is at it, that is all right.
 func (s *Store) indexBox(ctx context.Context, key boxKey, broken bool) error {
 	w := &indexing{
-		s: s, a: &account{s: s, id: key.account}, key: key, holder: rand.Int64(), beat: time.Now(),
+		s: s, a: &account{s: s, id: key.account, behind: true}, key: key, holder: rand.Int64(), beat: time.Now(),
 		set: newGramSet(), builder: &segmentBuilder{docs: s.opts.sizes.docs},
 	}
 	tag, err := s.pool.Exec(ctx, sqlGramClaim, key.account, key.box, w.holder, gramClaim, s.opts.IndexFrom)
@@ -291,6 +291,9 @@ func (w *indexing) guarded(ctx context.Context, steps func(tx pgx.Tx) error) err
 	})
 }
 
+// busyShare is how many times less the index takes of a processor while mail is delivered or read.
+const busyShare = 8
+
 // rest gives others the processor after so much work, and keeps the mailbox ours.
 func (w *indexing) rest(ctx context.Context, since time.Time) error {
 	if time.Since(w.beat) > gramBeat {
@@ -299,6 +302,9 @@ func (w *indexing) rest(ctx context.Context, since time.Time) error {
 		}
 	}
 	load := time.Duration(min(max(w.s.opts.IndexLoad, 1), 100))
+	if w.s.busy() {
+		load = max(load/busyShare, 1)
+	}
 	pause := time.NewTimer(min(time.Since(since)*(100-load)/load, gramBeat))
 	defer pause.Stop()
 	select {

@@ -145,6 +145,7 @@ func (l *lane) gather(first *delivery) (batch []*delivery, next *delivery) {
 func (l *lane) commit(ctx context.Context, batch []*delivery) {
 	ctx, cancel := context.WithTimeout(ctx, laneTimeout)
 	defer cancel()
+	l.s.works()
 	batch = l.admit(ctx, batch)
 	if len(batch) == 0 {
 		return

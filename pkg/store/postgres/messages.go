@@ -155,6 +155,9 @@ cross join lateral (
 
 // load reads a page. Errors of single messages are in what it has read.
 func (p *pager) load(ctx context.Context, pg *page) error {
+	if !p.a.behind {
+		p.a.s.works()
+	}
 	key, err := p.a.s.key(ctx, p.a.id)
 	if err != nil {
 		return err

@@ -184,6 +184,8 @@ type account struct {
 	s       *Store
 	id      store.AccountID
 	address string // of a handle that Store.Account gave out
+	// behind says that what is read is read behind the sessions: it is not work that such work should give way to.
+	behind bool
 }
 
 // ID implements store.Account.

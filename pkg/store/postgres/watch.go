@@ -29,6 +29,7 @@ type reading struct {
 	outage   *outage
 	logins   loginFeed
 	grams    *gramWork
+	worked   atomic.Int64 // when mail was last delivered or read, ms since the epoch
 	pruned   atomic.Int64 // when journals were last looked through, ms since the epoch
 }
 
@@ -63,6 +64,15 @@ func (s *Store) startReaders(background context.Context) error {
 	}
 	return nil
 }
+
+// works notes that somebody is being served.
+func (s *Store) works() { s.worked.Store(time.Now().UnixMilli()) }
+
+// busy reports whether somebody was a moment ago: then what is done behind the sessions takes its time.
+func (s *Store) busy() bool { return time.Now().UnixMilli()-s.worked.Load() < busyFor.Milliseconds() }
+
+// busyFor is how long after a delivery or a read others are expected.
+const busyFor = 200 * time.Millisecond
 
 // Watch implements store.Store.
 func (s *Store) Watch(id store.AccountID) *store.Watch { return s.hub.Watch(id) }
