@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"postern/pkg/auth"
-	"postern/pkg/gateway"
 	"postern/pkg/store"
 	"postern/pkg/store/postgres"
 )
@@ -133,14 +132,10 @@ func unlessZero(t time.Time) *time.Time {
 func apppassList() *cobra.Command {
 	return listing[apppassJSON]{
 		columns: "ID\tNAME\tSCOPE\tEXPIRES\tLAST USED\tFROM\tBY",
-		all: func(ctx context.Context, b *gateway.Backend, args []string) ([]apppassJSON, error) {
-			a, err := b.Store.AccountByAddress(ctx, args[0])
-			if err != nil {
-				return nil, explain(err, args[0])
-			}
-			all, err := b.Store.AppPasswords(ctx, a.ID)
+		all: ofAccount(func(ctx context.Context, st *postgres.Store, a postgres.AccountInfo) ([]apppassJSON, error) {
+			all, err := st.AppPasswords(ctx, a.ID)
 			return mapped(all, newApppassJSON), err
-		},
+		}),
 		row:    apppassRow,
 		object: func(p apppassJSON) any { return p },
 	}.command(&cobra.Command{

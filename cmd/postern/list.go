@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"postern/pkg/gateway"
+	"postern/pkg/store/postgres"
 )
 
 // listing is a command that prints what there is of something: as a table, or as an array with --json.
@@ -33,6 +34,17 @@ func (l listing[T]) command(cmd *cobra.Command) *cobra.Command {
 		})
 	}
 	return cmd
+}
+
+// ofAccount lists what belongs to the account that the first argument names.
+func ofAccount[T any](all func(context.Context, *postgres.Store, postgres.AccountInfo) ([]T, error)) func(context.Context, *gateway.Backend, []string) ([]T, error) {
+	return func(ctx context.Context, b *gateway.Backend, args []string) ([]T, error) {
+		a, err := b.Store.AccountByAddress(ctx, args[0])
+		if err != nil {
+			return nil, explain(err, args[0])
+		}
+		return all(ctx, b.Store, a)
+	}
 }
 
 // mapped is what f makes of each; never nil, so that there is an array even of nothing.
