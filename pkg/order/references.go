@@ -173,14 +173,19 @@ func (t *threader) stays(kids, only []int32) {
 	}
 	t.rank = append(t.rank, filled(len(t.parent)-n)...)
 	for _, v := range t.ranked {
-		p := t.parent[v]
-		switch {
-		case p == none:
-			t.roots = append(t.roots, v)
-		case int(p) >= n && t.rank[p] == none:
-			t.rank[p] = t.rank[v]
-			t.roots = append(t.roots, p)
-		}
+		t.settle(v)
+	}
+}
+
+// settle makes a message a root, or the dummy above it when this is the first of its children to come.
+func (t *threader) settle(v int32) {
+	p := t.parent[v]
+	switch {
+	case p == none:
+		t.roots = append(t.roots, v)
+	case int(p) >= len(t.msgs) && t.rank[p] == none:
+		t.rank[p] = t.rank[v]
+		t.roots = append(t.roots, p)
 	}
 }
 
@@ -227,18 +232,10 @@ func (t *threader) resettle(gone map[int32]int32) {
 	}
 	t.roots = t.roots[:0]
 	for _, v := range t.ranked {
-		p := t.parent[v]
-		if into, ok := gone[p]; ok {
-			p = into
-			t.parent[v] = p
+		if into, ok := gone[t.parent[v]]; ok {
+			t.parent[v] = into
 		}
-		switch {
-		case p == none:
-			t.roots = append(t.roots, v)
-		case int(p) >= n && t.rank[p] == none:
-			t.rank[p] = t.rank[v]
-			t.roots = append(t.roots, p)
-		}
+		t.settle(v)
 	}
 }
 
