@@ -91,12 +91,8 @@ func (b *body) octetsOfWindow(off, n int64) [][]byte {
 		return nil
 	}
 	part := int(at / window)
-	if b.data == nil || b.part != part {
-		data, ok := b.a.s.windows.take(b.ctx, windowKey{b.a.id, b.row.ID, part})
-		if !ok {
-			return nil
-		}
-		b.data, b.part, b.big, b.lent = data, part, true, false
+	if (b.data == nil || b.part != part) && !b.takeWindow(part) {
+		return nil
 	}
 	b.lent, b.read = true, off+n
 	at %= window
@@ -174,21 +170,35 @@ func (b *body) readPart(part int) error {
 	if part == 0 && !large(&b.row) {
 		return b.readFirst()
 	}
-	data, ok := b.a.s.windows.take(b.ctx, windowKey{b.a.id, b.row.ID, part})
-	if !ok {
-		memory := b.data // of the window before: a message is read from its beginning to its end
-		b.data = nil
-		if !b.big || b.lent {
-			memory = make([]byte, window)
-		}
-		var err error
-		if data, err = b.window(b.ctx, memory[:cap(memory)], part); err != nil {
-			b.big = false
-			return b.failed(err)
-		}
+	if b.takeWindow(part) {
+		return nil
 	}
-	b.data, b.part, b.big, b.lent = data, part, true, false
+	memory := b.data // of the window before: a message is read from its beginning to its end
+	b.data = nil
+	if !b.big || b.lent {
+		memory = make([]byte, window)
+	}
+	data, err := b.window(b.ctx, memory[:cap(memory)], part)
+	if err != nil {
+		b.big = false
+		return b.failed(err)
+	}
+	b.hold(part, data)
 	return nil
+}
+
+// takeWindow makes part the one in data if it is in the cache. The caller holds mu.
+func (b *body) takeWindow(part int) bool {
+	data, ok := b.a.s.windows.take(b.ctx, windowKey{b.a.id, b.row.ID, part})
+	if ok {
+		b.hold(part, data)
+	}
+	return ok
+}
+
+// hold makes a window of a large message the one in data. The caller holds mu.
+func (b *body) hold(part int, data []byte) {
+	b.data, b.part, b.big, b.lent = data, part, true, false
 }
 
 const sqlWindow = `
