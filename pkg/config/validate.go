@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -147,15 +146,8 @@ func (l *loader) checkTLS(c *Config) {
 		return
 	}
 	for key, path := range map[string]string{"tls.cert_file": c.TLS.CertFile, "tls.key_file": c.TLS.KeyFile} {
-		if !l.check(c, key, path != "", "is needed with tls.mode = files") {
-			continue
-		}
-		f, err := os.Open(path)
-		if err != nil {
-			l.complain(c, key, err.Error())
-			continue
-		}
-		f.Close()
+		l.check(c, key, path != "", "is needed with tls.mode = files")
+		l.checkReadable(c, key, path)
 	}
 }
 
