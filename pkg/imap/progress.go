@@ -3,6 +3,7 @@
 package imap
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strconv"
@@ -42,7 +43,7 @@ type vigil struct {
 func (c *conn) watchOver(ctx context.Context, fl flags) (_ context.Context, end func() error) {
 	ctx, cancel := context.WithCancel(ctx)
 	if !fl.has(streams) {
-		ctx, cancel = context.WithTimeout(ctx, max(slowTimeout, or(c.srv.CommandTimeout, DefaultCommandTimeout)))
+		ctx, cancel = context.WithTimeout(ctx, max(slowTimeout, cmp.Or(c.srv.CommandTimeout, DefaultCommandTimeout)))
 	}
 	v := &vigil{c: c, cancel: cancel, stop: make(chan struct{}), ended: make(chan struct{})}
 	v.turn.Lock()
@@ -52,7 +53,7 @@ func (c *conn) watchOver(ctx context.Context, fl flags) (_ context.Context, end 
 }
 
 func (c *conn) progressInterval() time.Duration {
-	return or(c.srv.ProgressInterval, DefaultProgressInterval)
+	return cmp.Or(c.srv.ProgressInterval, DefaultProgressInterval)
 }
 
 func (v *vigil) reached(done, total int) {
@@ -164,11 +165,5 @@ func (c *conn) asking(f func() error) error {
 // overhear has a reader wait until there is input, or no client any more. What comes is left to be read.
 func (c *conn) overhear() <-chan error {
 	c.stream.wait(false, 0)
-	c.stream.shared = true
-	heard := make(chan error, 1)
-	go func() {
-		_, err := c.in.Peek(1)
-		heard <- err
-	}()
-	return heard
+	return c.reader()
 }

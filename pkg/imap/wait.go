@@ -1,6 +1,7 @@
 package imap
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -25,9 +26,9 @@ func (c *conn) awaitCommand(ctx context.Context) error {
 	if c.notified == nil || c.notified.all() == 0 && c.notified.selected.events == 0 {
 		return c.release()
 	}
-	tick := time.NewTicker(or(c.srv.IdleKeepalive, DefaultIdleKeepalive) / 24 * 23)
+	tick := time.NewTicker(cmp.Or(c.srv.IdleKeepalive, DefaultIdleKeepalive) / 24 * 23)
 	defer tick.Stop()
-	return c.attend(ctx, waiting{patience: or(c.srv.IdleTimeout, DefaultIdleTimeout), tick: tick.C})
+	return c.attend(ctx, waiting{patience: cmp.Or(c.srv.IdleTimeout, DefaultIdleTimeout), tick: tick.C})
 }
 
 // attend tells the client the news as it comes until there is input, which is left to be read. After an error the session is
@@ -143,6 +144,11 @@ func (a *attention) flags() flags {
 // listen has a reader wait for input beside us; until it reports, the decoder and its buffer are its own.
 func (c *conn) listen(patience time.Duration) <-chan error {
 	c.stream.wait(true, patience)
+	return c.reader()
+}
+
+// reader looks for input beside us, and leaves it to be read.
+func (c *conn) reader() <-chan error {
 	c.stream.shared = true
 	heard := make(chan error, 1)
 	go func() {
