@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
@@ -100,12 +101,12 @@ func New(opt Options) *Auth {
 }
 
 func (o Options) withDefaults() Options {
-	o.Hashes = orElse(o.Hashes, runtime.GOMAXPROCS(0))
-	o.CacheTTL = orElse(o.CacheTTL, time.Hour)
-	o.CacheSize = orElse(o.CacheSize, 10_000)
-	o.Queue = orElse(o.Queue, 256)
-	o.Delay = orElse(o.Delay, 500*time.Millisecond)
-	o.MaxDelay = orElse(o.MaxDelay, 5*time.Second)
+	o.Hashes = cmp.Or(o.Hashes, runtime.GOMAXPROCS(0))
+	o.CacheTTL = cmp.Or(o.CacheTTL, time.Hour)
+	o.CacheSize = cmp.Or(o.CacheSize, 10_000)
+	o.Queue = cmp.Or(o.Queue, 256)
+	o.Delay = cmp.Or(o.Delay, 500*time.Millisecond)
+	o.MaxDelay = cmp.Or(o.MaxDelay, 5*time.Second)
 	if o.Log == nil {
 		o.Log = zap.NewNop()
 	}
@@ -119,14 +120,6 @@ func (o Options) withDefaults() Options {
 		o.Jitter = mathrand.Float64
 	}
 	return o
-}
-
-func orElse[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

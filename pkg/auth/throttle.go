@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -62,10 +63,10 @@ type counter struct {
 }
 
 func newThrottle(opt Throttle, bans *banCache, now func() time.Time) *throttle {
-	opt.User = orElse(opt.User, 10)
-	opt.Address = orElse(opt.Address, 20)
-	opt.Site = orElse(opt.Site, 100)
-	opt.Window = orElse(opt.Window, 15*time.Minute)
+	opt.User = cmp.Or(opt.User, 10)
+	opt.Address = cmp.Or(opt.Address, 20)
+	opt.Site = cmp.Or(opt.Site, 100)
+	opt.Window = cmp.Or(opt.Window, 15*time.Minute)
 	return &throttle{
 		opt:     opt,
 		now:     now,

@@ -4,6 +4,7 @@ package imap
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -108,7 +109,7 @@ func (z *deflater) remember(p []byte) {
 
 // admitCompressed counts a compressed session, or reports that there are too many in this process.
 func (s *Server) admitCompressed() bool {
-	if s.compressed.Add(1) <= int64(or(s.MaxCompressed, DefaultMaxCompressed)) {
+	if s.compressed.Add(1) <= int64(cmp.Or(s.MaxCompressed, DefaultMaxCompressed)) {
 		return true
 	}
 	s.compressed.Add(-1)

@@ -2,6 +2,7 @@ package imap
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -84,8 +85,8 @@ func newConn(s *Server, nc net.Conn) *conn {
 		mask:    s.mask(),
 		most:    limits{s.MessageLimit, s.SaveLimit},
 	}
-	c.stream = &stream{net: nc, stall: or(s.StallTimeout, DefaultStallTimeout)}
-	c.stream.limit = c.started.Add(or(s.LoginTimeout, DefaultLoginTimeout))
+	c.stream = &stream{net: nc, stall: cmp.Or(s.StallTimeout, DefaultStallTimeout)}
+	c.stream.limit = c.started.Add(cmp.Or(s.LoginTimeout, DefaultLoginTimeout))
 	c.in = bufio.NewReaderSize(c.stream, readBuffer)
 	c.enc = wire.NewEncoder(nil)
 	c.dec = wire.NewDecoder(c.in, wire.DecoderOptions{Continue: c.continuation})
@@ -285,7 +286,7 @@ func (c *conn) readTag(ctx context.Context) (string, error) {
 		return tag, nil
 	}
 	for {
-		c.stream.wait(true, or(c.srv.IdleTimeout, DefaultIdleTimeout))
+		c.stream.wait(true, cmp.Or(c.srv.IdleTimeout, DefaultIdleTimeout))
 		c.dec.Begin(c.limits())
 		if c.in.Buffered() == 0 {
 			if err := c.awaitCommand(ctx); err != nil {
@@ -356,7 +357,7 @@ func (c *conn) perform(ctx context.Context, row *command) (err error) {
 
 // briefly bounds what asks the store and waits for no client.
 func (c *conn) briefly(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, or(c.srv.CommandTimeout, DefaultCommandTimeout))
+	return context.WithTimeout(ctx, cmp.Or(c.srv.CommandTimeout, DefaultCommandTimeout))
 }
 
 // news tells the client what else has happened, just before the tagged reply (clients get EXISTS wrong elsewhere). It

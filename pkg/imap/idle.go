@@ -3,6 +3,7 @@
 package imap
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"time"
@@ -21,7 +22,7 @@ func (c *conn) idle(ctx context.Context, _ nothing) error {
 		return err
 	}
 	// A little earlier than asked for, so as not to be late.
-	tick := time.NewTicker(or(c.srv.IdleKeepalive, DefaultIdleKeepalive) / 24 * 23)
+	tick := time.NewTicker(cmp.Or(c.srv.IdleKeepalive, DefaultIdleKeepalive) / 24 * 23)
 	defer tick.Stop()
 	for {
 		if err := c.attend(ctx, waiting{tick: tick.C, idle: true}); err != nil {

@@ -1,6 +1,7 @@
 package imap
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -85,7 +86,7 @@ func (in *incoming) take(ctx context.Context, m appendMessage) error {
 		return err
 	}
 	flags := in.to.denied().Permitted(m.flags)
-	in.drafts = append(in.drafts, &store.Draft{Spooled: spooled, Flags: flags, Received: or(m.received, time.Now())})
+	in.drafts = append(in.drafts, &store.Draft{Spooled: spooled, Flags: flags, Received: cmp.Or(m.received, time.Now())})
 	in.octets += spooled.Size()
 	if spooled.Size() == 0 {
 		return errEmpty
@@ -157,7 +158,7 @@ func (in *incoming) spool(r appendOctets) (*message.Spooled, error) {
 func (in *incoming) keep(r io.Reader, limit int64, exact bool) (*message.Spooled, error) {
 	o := in.c.srv.Spool
 	o.Limit, o.Exact, o.Shelf = limit, exact, &in.shelf
-	o.Memory = min(or(o.Memory, message.DefaultMemory), max(incomingMemory-in.held, 1))
+	o.Memory = min(cmp.Or(o.Memory, message.DefaultMemory), max(incomingMemory-in.held, 1))
 	s, err := message.Spool(r, o)
 	if err != nil {
 		return nil, fmt.Errorf("spool a message: %w", err)

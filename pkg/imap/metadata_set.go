@@ -1,6 +1,7 @@
 package imap
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -117,7 +118,7 @@ func (c *conn) annotate(ctx context.Context, at target, values []store.Annotatio
 }
 
 func (c *conn) checkMetadata(at target, values []store.Annotation) error {
-	limit := or(c.srv.MaxMetadata, DefaultMaxMetadata)
+	limit := cmp.Or(c.srv.MaxMetadata, DefaultMaxMetadata)
 	for _, a := range values {
 		if _, err := store.CanonicalEntry(a.Entry); err != nil {
 			return refusal{code: "CANNOT", text: "A root has no value."}

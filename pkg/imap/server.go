@@ -1,6 +1,7 @@
 package imap
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"net/netip"
@@ -109,8 +110,8 @@ func (s *Server) admit(account store.AccountID, addr netip.Addr) bool {
 	one, all := sessionKey{account, addr}, sessionKey{account: account}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.sessions[all] >= or(s.MaxSessionsPerAccount, DefaultSessionsPerAccount) ||
-		s.sessions[one] >= or(s.MaxSessionsPerAccountAndAddress, DefaultSessionsPerAccountAndAddress) {
+	if s.sessions[all] >= cmp.Or(s.MaxSessionsPerAccount, DefaultSessionsPerAccount) ||
+		s.sessions[one] >= cmp.Or(s.MaxSessionsPerAccountAndAddress, DefaultSessionsPerAccountAndAddress) {
 		return false
 	}
 	if s.sessions == nil {
@@ -167,13 +168,6 @@ func (s *Server) mask() mask {
 	return s.disabled
 }
 
-func (s *Server) maxMessage() int64 { return or(s.MaxMessage, DefaultMaxMessage) }
+func (s *Server) maxMessage() int64 { return cmp.Or(s.MaxMessage, DefaultMaxMessage) }
 
 // or returns v, or what is to be had instead of nothing.
-func or[T comparable](v, instead T) T {
-	var zero T
-	if v == zero {
-		return instead
-	}
-	return v
-}

@@ -3,6 +3,7 @@
 package imap
 
 import (
+	"cmp"
 	"context"
 	"time"
 )
@@ -12,7 +13,7 @@ import (
 func (c *conn) unauthenticate(context.Context, nothing) error {
 	c.forget()
 	c.state, c.log = notAuthenticated, c.base
-	c.stream.limit = time.Now().Add(or(c.srv.LoginTimeout, DefaultLoginTimeout))
+	c.stream.limit = time.Now().Add(cmp.Or(c.srv.LoginTimeout, DefaultLoginTimeout))
 	c.answer(c.capabilities(), "Who are you?")
 	return nil
 }

@@ -1,6 +1,7 @@
 package lmtp
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"time"
@@ -63,15 +64,8 @@ func (s *Server) logger() *zap.Logger {
 	return s.Log
 }
 
-func (s *Server) maxSize() int64                { return or(s.MaxSize, 100<<20) }
-func (s *Server) maxRecipients() int            { return or(s.MaxRecipients, 1000) }
-func (s *Server) readTimeout() time.Duration    { return or(s.ReadTimeout, 5*time.Minute) }
-func (s *Server) writeTimeout() time.Duration   { return or(s.WriteTimeout, time.Minute) }
-func (s *Server) deliverTimeout() time.Duration { return or(s.DeliverTimeout, time.Minute) }
-
-func or[T int | int64 | time.Duration](v, byDefault T) T {
-	if v == 0 {
-		return byDefault
-	}
-	return v
-}
+func (s *Server) maxSize() int64                { return cmp.Or(s.MaxSize, 100<<20) }
+func (s *Server) maxRecipients() int            { return cmp.Or(s.MaxRecipients, 1000) }
+func (s *Server) readTimeout() time.Duration    { return cmp.Or(s.ReadTimeout, 5*time.Minute) }
+func (s *Server) writeTimeout() time.Duration   { return cmp.Or(s.WriteTimeout, time.Minute) }
+func (s *Server) deliverTimeout() time.Duration { return cmp.Or(s.DeliverTimeout, time.Minute) }

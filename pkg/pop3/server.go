@@ -1,6 +1,7 @@
 package pop3
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"time"
@@ -46,14 +47,7 @@ func (s *Server) logger() *zap.Logger {
 	return s.Log
 }
 
-func (s *Server) loginTimeout() time.Duration { return or(s.LoginTimeout, 2*time.Minute) }
-func (s *Server) idleTimeout() time.Duration  { return or(s.IdleTimeout, 10*time.Minute) }
-func (s *Server) writeTimeout() time.Duration { return or(s.WriteTimeout, time.Minute) }
-func (s *Server) storeTimeout() time.Duration { return or(s.StoreTimeout, 30*time.Second) }
-
-func or(d, byDefault time.Duration) time.Duration {
-	if d == 0 {
-		return byDefault
-	}
-	return d
-}
+func (s *Server) loginTimeout() time.Duration { return cmp.Or(s.LoginTimeout, 2*time.Minute) }
+func (s *Server) idleTimeout() time.Duration  { return cmp.Or(s.IdleTimeout, 10*time.Minute) }
+func (s *Server) writeTimeout() time.Duration { return cmp.Or(s.WriteTimeout, time.Minute) }
+func (s *Server) storeTimeout() time.Duration { return cmp.Or(s.StoreTimeout, 30*time.Second) }

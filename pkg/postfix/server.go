@@ -1,6 +1,7 @@
 package postfix
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"time"
@@ -43,13 +44,6 @@ func (s *Server) logger() *zap.Logger {
 	return s.Log
 }
 
-func (s *Server) idleTimeout() time.Duration   { return or(s.IdleTimeout, 5*time.Minute) }
-func (s *Server) lookupTimeout() time.Duration { return or(s.LookupTimeout, 10*time.Second) }
-func (s *Server) writeTimeout() time.Duration  { return or(s.WriteTimeout, 10*time.Second) }
-
-func or(v, byDefault time.Duration) time.Duration {
-	if v == 0 {
-		return byDefault
-	}
-	return v
-}
+func (s *Server) idleTimeout() time.Duration   { return cmp.Or(s.IdleTimeout, 5*time.Minute) }
+func (s *Server) lookupTimeout() time.Duration { return cmp.Or(s.LookupTimeout, 10*time.Second) }
+func (s *Server) writeTimeout() time.Duration  { return cmp.Or(s.WriteTimeout, 10*time.Second) }
