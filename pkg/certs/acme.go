@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"slices"
@@ -23,6 +24,8 @@ const (
 	// renewCheck is how often certificates are looked at: to renew those that are due, and to take over what another process
 	// on the same storage has renewed, which must serve here within a minute.
 	renewCheck = 45 * time.Second
+	// loadWithin is how long a start may wait for certificates that are stored: a CA may be asked whether they are good.
+	loadWithin = 5 * time.Second
 	// allowedFor is how long the answer to "may this name have a certificate?" is good. Strangers ask for many names.
 	allowedFor  = 30 * time.Second
 	allowedKept = 10_000
@@ -168,6 +171,17 @@ func (o *ordered) mayOrder(ctx context.Context, name string) error {
 		return fmt.Errorf("%s is not in the list of hosts", name)
 	}
 	return nil
+}
+
+// load takes from the storage what is there, and leaves what is missing or due to run.
+func (o *ordered) load(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, loadWithin)
+	defer cancel()
+	for _, name := range o.opt.Names {
+		if _, err := o.config.CacheManagedCertificate(ctx, name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			o.log.Warn("a stored certificate cannot be loaded yet", zap.String("name", name), zap.Error(err))
+		}
+	}
 }
 
 // run orders what is missing and keeps all fresh until ctx ends. A CA that fails is asked again, less and less often.

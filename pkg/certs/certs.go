@@ -71,8 +71,9 @@ type Manager struct {
 	warned bool   // that the current one expires soon; the same
 }
 
-// New loads the certificate, or makes it. It fails when there is none that could be served.
-func New(opt Options) (*Manager, error) {
+// New loads the certificate, or makes it. It fails when there is none that could be served. With FromCA those that an earlier
+// process ordered are loaded too, so that not even the first client is shown another.
+func New(ctx context.Context, opt Options) (*Manager, error) {
 	if opt.Poll == 0 {
 		opt.Poll = defaultPoll
 	}
@@ -103,6 +104,7 @@ func New(opt Options) (*Manager, error) {
 		if m.ordered, err = newOrdered(opt.ACME, opt.Log); err != nil {
 			return nil, fmt.Errorf("certificate: %w", err)
 		}
+		m.ordered.load(ctx)
 	}
 	m.use(cert)
 	return m, nil

@@ -32,7 +32,7 @@ func newStage(t *testing.T, opt Options) *stage {
 	s := &stage{t: t, now: time.Now(), logs: logs}
 	opt.Log, opt.Now = zap.New(core), func() time.Time { return s.now }
 	var err error
-	if s.Manager, err = New(opt); err != nil {
+	if s.Manager, err = New(t.Context(), opt); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -144,7 +144,7 @@ func TestSelfSignedAnew(t *testing.T) {
 		t.Error("a spoilt file was used")
 	}
 	blocked := filepath.Join(dir, pairFile, "below")
-	if _, err := New(Options{Mode: SelfSigned, Dir: blocked, Hostname: "localhost"}); err == nil {
+	if _, err := New(t.Context(), Options{Mode: SelfSigned, Dir: blocked, Hostname: "localhost"}); err == nil {
 		t.Error("New in a place where nothing can be kept succeeds")
 	}
 }
@@ -252,7 +252,7 @@ func TestNewFails(t *testing.T) {
 		"another's key":  {Mode: Files, CertFile: certFile, KeyFile: otherKey},
 		"the wrong way":  {Mode: Files, CertFile: keyFile, KeyFile: certFile},
 	} {
-		if _, err := New(opt); err == nil {
+		if _, err := New(t.Context(), opt); err == nil {
 			t.Errorf("%s: New succeeds", name)
 		}
 	}
@@ -275,7 +275,7 @@ func TestRun(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := pair(t, dir, "one.example.org")
 	synctest.Test(t, func(t *testing.T) {
-		m, err := New(Options{Mode: Files, CertFile: certFile, KeyFile: keyFile})
+		m, err := New(t.Context(), Options{Mode: Files, CertFile: certFile, KeyFile: keyFile})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -14,7 +14,7 @@ import (
 // ticketNode is a process with a certificate and the shared keys.
 func ticketNode(t *testing.T, storage certmagic.Storage, now *time.Time) *tickets {
 	t.Helper()
-	m, err := New(Options{Mode: SelfSigned, Dir: t.TempDir(), Hostname: "localhost"})
+	m, err := New(t.Context(), Options{Mode: SelfSigned, Dir: t.TempDir(), Hostname: "localhost"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"context"
 	"crypto/x509"
 	"fmt"
 	"os"
@@ -16,7 +17,7 @@ import (
 )
 
 // newCerts sets up where certificates come from.
-func newCerts(o Options, st *postgres.Store) (*certs.Manager, error) {
+func newCerts(ctx context.Context, o Options, st *postgres.Store) (*certs.Manager, error) {
 	c := o.Config
 	opt := certs.Options{
 		Mode: c.TLS.Mode, Dir: c.CertDir(), Hostname: c.Hostname, CertFile: c.TLS.CertFile, KeyFile: c.TLS.KeyFile,
@@ -28,7 +29,7 @@ func newCerts(o Options, st *postgres.Store) (*certs.Manager, error) {
 			return nil, err
 		}
 	}
-	m, err := certs.New(opt)
+	m, err := certs.New(ctx, opt)
 	if err == nil {
 		err = o.Registry.Register(expiry(m))
 	}

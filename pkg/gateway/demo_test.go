@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"postern/pkg/listen/freeport"
 )
 
 // startDemo runs `postern demo` as it is in a fresh folder, but for the ports, and returns when it has told how to use it.
@@ -17,7 +19,7 @@ func startDemo(t *testing.T, dir string) *server {
 	t.Helper()
 	s := &server{dir: dir, env: os.Environ(), log: new(bytes.Buffer)}
 	for _, name := range []string{"IMAP", "POP3", "LMTP", "HTTP"} {
-		addr, err := freeAddr()
+		addr, err := freeport.Addr()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -124,7 +124,7 @@ type tlsSource struct{ addr string }
 // bareTLS is a server with the TLS of the gateway and nothing else.
 func bareTLS(b *testing.B, octets int64) tlsSource {
 	b.Helper()
-	m, err := certs.New(certs.Options{Mode: "self-signed", Dir: b.TempDir(), Hostname: "localhost"})
+	m, err := certs.New(b.Context(), certs.Options{Mode: "self-signed", Dir: b.TempDir(), Hostname: "localhost"})
 	if err != nil {
 		b.Fatal(err)
 	}

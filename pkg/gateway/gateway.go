@@ -80,7 +80,7 @@ func New(ctx context.Context, o Options) (_ *Gateway, err error) {
 	if g.backend, err = OpenBackend(ctx, o); err != nil {
 		return nil, err
 	}
-	if g.certs, err = newCerts(o, g.backend.Store); err != nil {
+	if g.certs, err = newCerts(ctx, o, g.backend.Store); err != nil {
 		return nil, err
 	}
 	if g.clientTLS, err = clientTLS(g.certs.TLSConfig(), o.Config.TLS.ClientCAFile); err != nil {

@@ -23,6 +23,8 @@ import (
 
 	"github.com/emersion/go-imap/v2/imapclient"
 	"github.com/emersion/go-smtp"
+
+	"postern/pkg/listen/freeport"
 )
 
 // These tests run the real program with a private PostgreSQL, and real clients against it.
@@ -86,7 +88,7 @@ type server struct {
 func startServer(dir string, env ...string) (*server, error) {
 	s := &server{dir: dir, log: new(bytes.Buffer)}
 	for _, addr := range []*string{&s.imap, &s.pop3, &s.lmtp, &s.http} {
-		free, err := freeAddr()
+		free, err := freeport.Addr()
 		if err != nil {
 			return nil, err
 		}
@@ -98,15 +100,6 @@ func startServer(dir string, env ...string) (*server, error) {
 		"POSTERN_LMTP_LISTEN="+s.lmtp, "POSTERN_HTTP_LISTEN="+s.http)
 	s.env = append(s.env, env...)
 	return s, s.start()
-}
-
-func freeAddr() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
 }
 
 // start runs the program and returns when it is ready.

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/emersion/go-smtp"
+
+	"postern/pkg/listen/freeport"
 )
 
 // postfix is a private Postfix whose only transport is LMTP to the server.
@@ -33,7 +35,7 @@ func startPostfix(t *testing.T, s *server, settings ...string) *postfix {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	addr, err := freeAddr()
+	addr, err := freeport.Addr()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,13 +7,15 @@ import (
 	"testing"
 
 	"github.com/emersion/go-smtp"
+
+	"postern/pkg/listen/freeport"
 )
 
 // TestPostfixAsksForRecipients lets a Postfix with the settings of deploy/postfix decide at RCPT, from what Postern says:
 // who does not exist or is full is refused while the sender is there, and nothing is lost while Postern is away.
 func TestPostfixAsksForRecipients(t *testing.T) {
 	t.Parallel()
-	asked, err := freeAddr()
+	asked, err := freeport.Addr()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"postern/pkg/listen/freeport"
 )
 
 // TestStartTLS has both protocols begin in the clear: nobody logs in there, what an attacker puts before the handshake is
@@ -93,7 +95,7 @@ func TestStartTLSBroken(t *testing.T) {
 func startTLSServer(t *testing.T) (imap, pop3 string) {
 	t.Helper()
 	for _, addr := range []*string{&imap, &pop3} {
-		free, err := freeAddr()
+		free, err := freeport.Addr()
 		if err != nil {
 			t.Fatal(err)
 		}

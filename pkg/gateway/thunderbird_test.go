@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/emersion/go-imap/v2"
+
+	"postern/pkg/listen/freeport"
 )
 
 // TestThunderbird runs Thunderbird without a screen and has its own code do what its windows would ask for: list, open
@@ -86,7 +88,7 @@ type marionette struct {
 
 func startThunderbird(t *testing.T, tap *wiretap, user string) *marionette {
 	t.Helper()
-	addr, err := freeAddr()
+	addr, err := freeport.Addr()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,8 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"postern/pkg/listen/freeport"
 )
 
 // Options say what kind of CA it is.
@@ -136,15 +138,14 @@ func (c *CA) makeCertificate(t testing.TB) {
 	}
 }
 
-// FreeAddr is an address on loopback where nothing listened a moment ago.
+// FreeAddr is an address on loopback where nobody listens.
 func FreeAddr(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := freeport.Addr()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return addr
 }
 
 func port(t testing.TB, addr string) int {

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"postern/pkg/listen/freeport"
 	"postern/pkg/store"
 	"postern/pkg/store/postgres/pgtest"
 )
@@ -60,12 +61,11 @@ func TestUnavailable(t *testing.T) {
 	a, box := addAccount(t, s, "ann@example.org", 0)
 	past, cancel := context.WithDeadline(context.Background(), time.Now().Add(-time.Second))
 	defer cancel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	nobody, err := freeport.Addr()
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.Close() // nobody listens there: that is the point
-	_, refused := Open(context.Background(), Options{URL: "postgres://u@" + l.Addr().String() + "/x?sslmode=disable", MasterKey: masterKey})
+	_, refused := Open(context.Background(), Options{URL: "postgres://u@" + nobody + "/x?sslmode=disable", MasterKey: masterKey})
 	_, late := a.Append(past, box, draftOf(t, "A: b\r\n\r\n"))
 	_, lateRead := a.Mailboxes(past)
 	s.Close()
