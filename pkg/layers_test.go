@@ -51,6 +51,8 @@ const (
 	goCrypt    = "github.com/go-crypt/crypt"
 	zxcvbn     = "github.com/ccojocar/zxcvbn-go"
 	scram      = "github.com/xdg-go/scram"
+
+	progressbar = "github.com/schollz/progressbar/v3"
 )
 
 var layers = map[string]layer{
@@ -106,6 +108,7 @@ var layers = map[string]layer{
 		ours: []string{"pkg/store", "pkg/serve"}, theirs: []string{zap, prometheus},
 		reason: "answers questions: it changes nothing and knows no other protocol",
 	},
+	"pkg/bench":           {theirs: []string{xtext, xsync}, reason: "measures servers of any make from outside: it shares nothing with ours"},
 	"pkg/certs":           {theirs: []string{certmagic, acmez, libdns, miekgDNS, zap}, reason: "hands out a *tls.Config"},
 	"pkg/certs/acmetest":  {ours: []string{"pkg/listen/freeport"}, theirs: []string{miekgDNS}, reason: "a CA for tests"},
 	"pkg/listen/freeport": {reason: "a leaf: ports for programs that tests start"},
@@ -113,8 +116,8 @@ var layers = map[string]layer{
 	"deploy":              {reason: "tests of its files only"},
 	"pkg":                 {reason: "tests of the repository only"},
 	"cmd/postern": {
-		ours:   []string{"pkg/gateway", "pkg/config", "pkg/store", "pkg/store/postgres", "pkg/auth", "pkg/observe"},
-		theirs: []string{cobra, pflag, zap, humanize, "golang.org/x/term"}, reason: "flags and exit codes; no logic",
+		ours:   []string{"pkg/gateway", "pkg/config", "pkg/store", "pkg/store/postgres", "pkg/auth", "pkg/observe", "pkg/bench"},
+		theirs: []string{cobra, pflag, zap, humanize, progressbar, "golang.org/x/term"}, reason: "flags and exit codes; no logic",
 	},
 }
 
