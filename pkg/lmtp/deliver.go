@@ -29,6 +29,11 @@ type outcome struct {
 // deliver stores the message for all recipients, several at a time, and replies in the order of RCPT (RFC 2033 §4.2).
 func (c *conn) deliver(ctx context.Context, env *envelope, m *message.Spooled) {
 	d := delivery{server: c.server, log: c.log, env: env, message: m, trace: c.newTrace(env), arrived: time.Now()}
+	if len(env.recipients) == 1 { // the stack of this goroutine has grown as far as it must
+		c.out.Flush() //nolint:errcheck // sticky: the next read returns it
+		c.report(env, &env.recipients[0], m.Size(), d.one(ctx, &env.recipients[0]))
+		return
+	}
 	outcomes := make([]chan outcome, len(env.recipients))
 	for i := range outcomes {
 		outcomes[i] = make(chan outcome, 1)

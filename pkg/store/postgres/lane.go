@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -40,6 +41,9 @@ type delivery struct {
 
 // live are the messages to be stored.
 func (d *delivery) live() []*arrival {
+	if !slices.ContainsFunc(d.arrivals, func(m *arrival) bool { return m.duplicate }) {
+		return d.arrivals
+	}
 	var live []*arrival
 	for _, m := range d.arrivals {
 		if !m.duplicate {

@@ -136,6 +136,7 @@ func newPool(ctx context.Context, o Options, m *Metrics, settings map[string]str
 	cfg.ConnConfig.RuntimeParams["application_name"] = "postern"
 	maps.Copy(cfg.ConnConfig.RuntimeParams, settings)
 	cfg.ConnConfig.Tracer = m
+	cfg.AfterConnect = encodeOctetLists
 	prepareFailover(cfg)
 	return pgxpool.NewWithConfig(ctx, cfg)
 }
