@@ -22,7 +22,7 @@ const (
 	hashMemory  = 20 << 20        // of one password hash
 	halfOpen    = 1500            // connections that say nothing
 	warm        = 300             // that come before anything is measured
-	mostOpen    = 48 << 10        // octets one of them may cost
+	mostOpen    = 40 << 10        // octets one of them may cost
 	noopLatency = 100 * time.Millisecond
 )
 

@@ -91,7 +91,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 	c.enc = wire.NewEncoder(nil)
 	c.dec = wire.NewDecoder(c.in, wire.DecoderOptions{Continue: c.continuation})
 	c.peer.Conn = c.id
-	c.base = s.log().With(zap.String("proto", "imap"), zap.String("conn", c.id), zap.Stringer("remote", c.peer.Addr))
+	c.base = s.log().WithLazy(zap.String("proto", "imap"), zap.String("conn", c.id), zap.Stringer("remote", c.peer.Addr))
 	c.log = c.base
 	return c
 }

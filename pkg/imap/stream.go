@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	readBuffer  = 4 << 10
+	readBuffer  = 1 << 10  // of a session, for as long as it lasts; what is large is read past it
 	writeBuffer = 64 << 10 // some TLS records, which the listener sends together
 )
 

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"runtime/debug"
 	"sync"
 	"time"
 )
@@ -46,20 +47,34 @@ func (c *tlsConn) HandshakeContext(ctx context.Context) error {
 	return c.err
 }
 
+// handshake has another goroutine do the work: it takes a deep stack, which goes with it, where the session's own would keep
+// what it has grown to.
 func (c *tlsConn) handshake(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
-	go func() {
-		select {
-		case <-c.closed:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	if err := c.Conn.HandshakeContext(ctx); err != nil {
+	done := make(chan error, 1)
+	go func() { done <- c.shake(ctx) }()
+	var err error
+	select {
+	case err = <-done:
+	case <-c.closed:
+		cancel()
+		err = <-done
+	}
+	if err != nil {
 		return fmt.Errorf("TLS handshake: %w", err)
 	}
 	return nil
+}
+
+// shake ends in an error where it would panic: what recovers from a session's panics is in another goroutine.
+func (c *tlsConn) shake(ctx context.Context) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return c.Conn.HandshakeContext(ctx)
 }
 
 func (c *tlsConn) Read(p []byte) (int, error) {

@@ -2,6 +2,7 @@ package pop3
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -28,9 +29,14 @@ const (
 	maxBad = 20
 	// withdrawTime is how long a running command may go on when the login is good no longer.
 	withdrawTime = 500 * time.Millisecond
+	// readBuffer is what a session holds for as long as it lasts.
+	readBuffer = 1 << 10
 	// writeBuffer is one TLS record.
 	writeBuffer = 16 << 10
 )
+
+// writers are lent to sessions that have something to say, so that one that waits holds no buffer.
+var writers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, writeBuffer) }}
 
 var (
 	// errQuit ends a session after what has been written is flushed.
@@ -52,7 +58,7 @@ type conn struct {
 	peer      auth.Peer
 	log       *zap.Logger
 	in        *bufio.Reader
-	out       *bufio.Writer
+	out       *bufio.Writer // nil while the session waits
 	connected time.Time
 	commands  map[string]command // the table, at one remove: AUTH reads commands itself, and a variable must not lead to itself
 
@@ -77,8 +83,7 @@ type tally struct {
 
 func newConn(s *Server, nc net.Conn) *conn {
 	c := &conn{server: s, nc: nc, id: rand.Text()[:12], connected: time.Now(), commands: commands}
-	c.in = bufio.NewReaderSize(source{c}, maxLine)
-	c.out = bufio.NewWriterSize(sink{c}, writeBuffer)
+	c.in = bufio.NewReaderSize(source{c}, readBuffer)
 	return c
 }
 
@@ -93,18 +98,19 @@ func remoteAddr(nc net.Conn) netip.Addr {
 // Serve runs the session to its end.
 func (c *conn) Serve(ctx context.Context) {
 	c.peer = auth.Peer{Addr: remoteAddr(c.nc), Protocol: "pop3", Conn: c.id}
-	c.log = c.server.logger().With(zap.String("proto", "pop3"), zap.String("conn", c.id), zap.Stringer("remote", c.peer.Addr))
+	c.log = c.server.logger().WithLazy(zap.String("proto", "pop3"), zap.String("conn", c.id), zap.Stringer("remote", c.peer.Addr))
 	c.server.Metrics.begin()
 	defer c.server.Metrics.end(&c.tally)
 	err := c.handshake(ctx)
 	if err == nil {
+		c.acquire()
 		err = c.converse(ctx)
+		c.release() //nolint:errcheck // the session is over, and its line is about to say why
 	}
 	c.stay.Leave()
 	if c.drop != nil {
 		c.drop.close()
 	}
-	c.out.Flush() //nolint:errcheck // the session is over, and its line is about to say why
 	c.nc.Close()
 	c.logEnd(err)
 }
@@ -183,6 +189,9 @@ func (c *conn) readLine() (string, error) {
 	defer c.stopWaiting()
 	line, err := c.in.ReadSlice('\n')
 	if errors.Is(err, bufio.ErrBufferFull) {
+		line, err = c.readOn(bytes.Clone(line))
+	}
+	if errors.Is(err, bufio.ErrBufferFull) {
 		return "", c.skipLine()
 	}
 	if err != nil {
@@ -190,6 +199,17 @@ func (c *conn) readLine() (string, error) {
 		return "", err
 	}
 	return strings.TrimRight(string(line), "\r\n"), nil
+}
+
+// readOn reads the rest of a line that is longer than the buffer, up to maxLine.
+func (c *conn) readOn(line []byte) ([]byte, error) {
+	err := bufio.ErrBufferFull
+	for errors.Is(err, bufio.ErrBufferFull) && len(line) < maxLine {
+		var part []byte
+		part, err = c.in.ReadSlice('\n')
+		line = append(line, part...)
+	}
+	return line, err
 }
 
 func (c *conn) skipLine() error {
@@ -286,12 +306,30 @@ func (c *conn) reason(err error) string {
 type source struct{ c *conn }
 
 func (s source) Read(p []byte) (int, error) {
-	if err := s.c.out.Flush(); err != nil {
+	if err := s.c.release(); err != nil {
 		return 0, err
 	}
+	defer s.c.acquire()
 	n, err := s.c.nc.Read(p)
 	s.c.tally.in += int64(n)
 	return n, err
+}
+
+// acquire makes sure that there is a buffer to write to.
+func (c *conn) acquire() {
+	c.out = writers.Get().(*bufio.Writer)
+	c.out.Reset(sink{c})
+}
+
+// release sends what has been written and, if that went well, gives the buffer back: the session is about to wait.
+func (c *conn) release() error {
+	if err := c.out.Flush(); err != nil {
+		return err // which the buffer keeps for those who write to it
+	}
+	c.out.Reset(nil)
+	writers.Put(c.out)
+	c.out = nil
+	return nil
 }
 
 // sink is what c.out writes to.

@@ -27,10 +27,11 @@ func (c *conn) stls(ctx context.Context, _ nothing) error {
 		return &refusal{text: "STLS is not offered, use the TLS port."}
 	}
 	c.ok("Begin TLS now.")
-	if err := c.out.Flush(); err != nil {
+	if err := c.release(); err != nil {
 		c.broken = err
 		return err
 	}
+	defer c.acquire()
 	over := u.Upgrade()
 	c.mu.Lock()
 	c.nc = over
