@@ -148,12 +148,17 @@ func (c *conn) list(ctx context.Context, r listRequest) error {
 		c.writeListed("", []imap.MailboxAttr{imap.MailboxAttrNoSelect}, nil)
 		return nil
 	}
-	names, err := c.tree(ctx)
+	return c.listIn(ctx, r, r.scope())
+}
+
+// listIn answers LIST with what there is in a scope.
+func (c *conn) listIn(ctx context.Context, r listRequest, in scope) error {
+	names, err := c.tree(ctx, in)
 	if err != nil {
 		return err
 	}
 	if r.subscribed {
-		if names, err = c.withMissing(ctx, names); err != nil {
+		if names, err = c.withMissing(ctx, in, names); err != nil {
 			return err
 		}
 	}

@@ -16,7 +16,7 @@ type listing struct {
 	names   []listed
 	matcher *matcher
 
-	parents  map[string]bool // names with mailboxes below them
+	parents  map[string]bool // names with other people's mailboxes below them; of the user's own, the store says it
 	selected map[string]bool // names with selected ones below them, if that is asked for
 	hidden   map[string]bool // and with such as no pattern matches
 }
@@ -29,9 +29,9 @@ type found struct {
 }
 
 func newListing(r *listRequest, names []listed) *listing {
-	l := &listing{r: r, names: names, matcher: newMatcher(r.patterns...), parents: make(map[string]bool, len(names)/4)}
+	l := &listing{r: r, names: names, matcher: newMatcher(r.patterns...), parents: make(map[string]bool)}
 	for i := range names {
-		if !names[i].missing {
+		if !names[i].own() {
 			markAbove(l.parents, names[i].name)
 		}
 	}
@@ -47,8 +47,8 @@ func markAbove(marks map[string]bool, name string) {
 
 func parentOf(name string) string { return name[:max(0, strings.LastIndex(name, store.Delimiter))] }
 
-// withMissing adds subscribed names that have no mailbox (RFC 5258 §3.4).
-func (c *conn) withMissing(ctx context.Context, names []listed) ([]listed, error) {
+// withMissing adds subscribed names in a scope that have no mailbox (RFC 5258 §3.4).
+func (c *conn) withMissing(ctx context.Context, in scope, names []listed) ([]listed, error) {
 	subscribed, err := c.account.Subscriptions(ctx)
 	if err != nil {
 		return nil, err
@@ -58,7 +58,7 @@ func (c *conn) withMissing(ctx context.Context, names []listed) ([]listed, error
 		there[names[i].name] = true
 	}
 	for _, name := range subscribed {
-		if !there[name] {
+		if !there[name] && in.holds(name) {
 			l := listed{name: name, missing: true}
 			l.box.Subscribed = true
 			names = append(names, l)
@@ -141,7 +141,7 @@ func (l *listing) attributes(name *listed) []imap.MailboxAttr {
 	case name.level:
 		attrs = append(attrs, imap.MailboxAttrNoSelect, imap.MailboxAttrHasChildren)
 	case name.missing && !l.r.children:
-	case l.parents[name.name]:
+	case name.box.HasChildren, l.parents[name.name]:
 		attrs = append(attrs, imap.MailboxAttrHasChildren)
 	default:
 		attrs = append(attrs, imap.MailboxAttrHasNoChildren)

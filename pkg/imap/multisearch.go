@@ -152,7 +152,7 @@ func (c *conn) sharedBelow(ctx context.Context, in []mailboxFilter) ([]string, e
 	if !c.offers(imap.CapACL) || !slices.ContainsFunc(in, mailboxFilter.reachesOthers) {
 		return nil, nil
 	}
-	list, err := c.account.SharedMailboxes(ctx)
+	list, err := c.account.SharedMailboxes(ctx, "")
 	var names []string
 	for _, s := range list {
 		if name := ownerPrefix(s.Address) + s.Name; anySelects(in, name, false) {

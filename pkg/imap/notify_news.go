@@ -118,7 +118,7 @@ func (c *conn) survey(ctx context.Context, n *notification) ([]sight, error) {
 	}
 	var shared []store.Shared
 	if n.reachesOthers() && c.offers(imap.CapACL) {
-		if shared, err = c.account.SharedMailboxes(ctx); err != nil {
+		if shared, err = c.account.SharedMailboxes(ctx, ""); err != nil {
 			return nil, err
 		}
 	}

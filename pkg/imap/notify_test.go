@@ -132,9 +132,9 @@ type surveyedAccount struct {
 	counter *surveyedStore
 }
 
-func (a *surveyedAccount) Mailboxes(ctx context.Context) ([]store.Mailbox, error) {
+func (a *surveyedAccount) Mailboxes(ctx context.Context, in ...store.Branch) ([]store.Mailbox, error) {
 	a.counter.surveys.Add(1)
-	return a.Account.Mailboxes(ctx)
+	return a.Account.Mailboxes(ctx, in...)
 }
 
 func (a *surveyedAccount) Subscriptions(ctx context.Context) ([]string, error) {

@@ -127,12 +127,12 @@ func (c *conn) quotaOf(ctx context.Context, root string) (store.Account, error) 
 	if !c.offers(imap.CapACL) {
 		return nil, errNoRoot
 	}
-	shared, err := c.account.SharedMailboxes(ctx)
+	shared, err := c.account.SharedMailboxes(ctx, p.owner)
 	if err != nil {
 		return nil, err
 	}
 	for _, s := range shared {
-		if s.Address == p.owner && s.Rights.Has(store.RightRead) {
+		if s.Rights.Has(store.RightRead) {
 			return c.srv.Accounts.Account(ctx, s.Owner)
 		}
 	}

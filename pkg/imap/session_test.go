@@ -184,12 +184,12 @@ func (a *countingAccount) ClaimRecent(ctx context.Context, box store.MailboxID, 
 	return a.Account.ClaimRecent(ctx, box, upTo)
 }
 
-func (a *countingAccount) Mailboxes(ctx context.Context) ([]store.Mailbox, error) {
+func (a *countingAccount) Mailboxes(ctx context.Context, in ...store.Branch) ([]store.Mailbox, error) {
 	if a.s.hold != nil {
 		close(a.s.held)
 		<-a.s.hold
 	}
-	return a.Account.Mailboxes(ctx)
+	return a.Account.Mailboxes(ctx, in...)
 }
 
 // TestSyncAsksOnlyIfItMust counts statements: an unchanged mailbox costs one when it is selected and none for commands that

@@ -19,21 +19,24 @@ type listed struct {
 	missing bool // nor is there anything else: the name is subscribed, or above one that is
 }
 
-// tree returns all names this user may know of, in order: first those of the user's own, then other people's with the levels
-// above them.
-func (c *conn) tree(ctx context.Context) ([]listed, error) {
-	boxes, err := c.account.Mailboxes(ctx)
-	if err != nil {
-		return nil, err
+// tree returns the names in a scope that this user may know of, in order: first those of the user's own, then other people's
+// with the levels above them.
+func (c *conn) tree(ctx context.Context, in scope) ([]listed, error) {
+	var all []listed
+	if len(in.mine) > 0 {
+		boxes, err := c.account.Mailboxes(ctx, in.mine...)
+		if err != nil {
+			return nil, err
+		}
+		all = make([]listed, 0, len(boxes))
+		for _, box := range boxes {
+			all = append(all, listed{target: target{c.mine(box.Name), box}, name: box.Name})
+		}
 	}
-	all := make([]listed, 0, len(boxes))
-	for _, box := range boxes {
-		all = append(all, listed{target: target{c.mine(box.Name), box}, name: box.Name})
-	}
-	if !c.offers(imap.CapACL) {
+	if !in.others || !c.offers(imap.CapACL) {
 		return all, nil
 	}
-	shared, err := c.account.SharedMailboxes(ctx)
+	shared, err := c.account.SharedMailboxes(ctx, in.owner, in.theirs...)
 	if err != nil || len(shared) == 0 {
 		return all, err
 	}

@@ -43,8 +43,9 @@ type Sharing interface {
 	// any right it is ErrNotFound, and takes as long, as if there were no such mailbox.
 	Shared(ctx context.Context, owner string, names ...string) (Shared, error)
 	// SharedMailboxes returns the mailboxes of other accounts for which this one has RightLookup, in the order of owners
-	// and names.
-	SharedMailboxes(ctx context.Context) ([]Shared, error)
+	// and names: those of the account with the address owner that are in any of the branches, or in its whole tree if there
+	// is none; or if owner is empty, those of all accounts.
+	SharedMailboxes(ctx context.Context, owner string, in ...Branch) ([]Shared, error)
 	// SharedRights returns this account's rights to a mailbox of another. ErrNotFound when there is no such mailbox.
 	SharedRights(ctx context.Context, at Place) (Rights, error)
 

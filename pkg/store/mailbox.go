@@ -18,6 +18,7 @@ type Mailbox struct {
 	Size        int64              // octets
 	Use         []imap.MailboxAttr // RFC 6154
 	Subscribed  bool
+	HasChildren bool // others are below it; only Mailboxes of an Account says so
 }
 
 // Delimiter separates the levels of a mailbox name.

@@ -45,8 +45,9 @@ type Account interface {
 	ID() AccountID
 	Sharing
 
-	// Mailboxes returns the whole tree, with counts, in name order.
-	Mailboxes(ctx context.Context) ([]Mailbox, error)
+	// Mailboxes returns the mailboxes in any of the branches, each once, or without one the whole tree, with counts, in
+	// name order. What it costs is in the size of the branches, not of the tree.
+	Mailboxes(ctx context.Context, in ...Branch) ([]Mailbox, error)
 	// Mailbox returns one mailbox, or ErrNotFound.
 	Mailbox(ctx context.Context, name string) (Mailbox, error)
 	// Create makes a mailbox and those of its parents that are missing. ErrExists, ErrName; ErrUse when another mailbox

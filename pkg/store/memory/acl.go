@@ -88,12 +88,15 @@ func (a *account) share(b *mailbox, with *account) store.Shared {
 }
 
 // SharedMailboxes implements store.Sharing.
-func (a *account) SharedMailboxes(ctx context.Context) ([]store.Shared, error) {
+func (a *account) SharedMailboxes(ctx context.Context, owner string, in ...store.Branch) ([]store.Shared, error) {
 	var list []store.Shared
 	err := a.read(ctx, "list shared mailboxes", func() error {
 		for _, o := range a.store.accounts {
+			if o == a || owner != "" && owner != o.address {
+				continue
+			}
 			for _, b := range o.boxes {
-				if s := o.share(b, a); o != a && s.Rights.Has(store.RightLookup) {
+				if s := o.share(b, a); s.Rights.Has(store.RightLookup) && store.InBranches(b.name, in) {
 					list = append(list, s)
 				}
 			}

@@ -13,12 +13,14 @@ import (
 )
 
 // Mailboxes implements store.Account.
-func (a *account) Mailboxes(ctx context.Context) ([]store.Mailbox, error) {
+func (a *account) Mailboxes(ctx context.Context, in ...store.Branch) ([]store.Mailbox, error) {
 	var list []store.Mailbox
 	err := a.read(ctx, "list mailboxes", func() error {
 		for _, b := range a.boxes {
 			list = append(list, a.info(b))
 		}
+		store.MarkParents(list)
+		list = slices.DeleteFunc(list, func(b store.Mailbox) bool { return !store.InBranches(b.Name, in) })
 		slices.SortFunc(list, func(x, y store.Mailbox) int { return cmp.Compare(x.Name, y.Name) })
 		return nil
 	})

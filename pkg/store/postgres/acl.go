@@ -154,6 +154,7 @@ with granted as (
   select e.account_id, e.mailbox_id, ` + grantedRights + ` as rights
   from acl e
   where e.identifier = any($1) and e.account_id <> $2 and exists (select from accounts where account_id = $2 and state < 2)
+    and ($3 = '' or e.account_id = (select account_id from accounts where address = $3))
   group by e.account_id, e.mailbox_id
 )
 select o.account_id, o.address, g.rights, ` + mailboxColumns + `
@@ -161,12 +162,17 @@ from granted g
 join accounts o on o.account_id = g.account_id and o.state < 2
 join mailboxes m on m.account_id = g.account_id and m.mailbox_id = g.mailbox_id
 join mailbox_state s on s.account_id = m.account_id and s.mailbox_id = m.mailbox_id
-where g.rights & 1 <> 0
+where g.rights & 1 <> 0 and ($4::boolean or m.name = any($5::text[]) or $8::boolean and strpos(m.name, '/') = 0 or exists (
+  select
+  from unnest($6::text[], $7::boolean[]) t(top, level)
+  where starts_with(m.name, t.top || '/') and not (t.level and strpos(substr(m.name, length(t.top) + 2), '/') > 0)
+))
 order by o.address collate "C", m.name collate "C"`
 
 // SharedMailboxes implements store.Sharing.
-func (a *account) SharedMailboxes(ctx context.Context) ([]store.Shared, error) {
-	rows, err := a.s.pool.Query(ctx, sqlSharedMailboxes, store.Identifiers(a.address), a.id)
+func (a *account) SharedMailboxes(ctx context.Context, owner string, in ...store.Branch) ([]store.Shared, error) {
+	b := branchesOf(in)
+	rows, err := a.s.pool.Query(ctx, sqlSharedMailboxes, store.Identifiers(a.address), a.id, owner, b.all, b.names, b.tops, b.levels, b.root)
 	if err != nil {
 		return nil, failed("list shared mailboxes", err)
 	}

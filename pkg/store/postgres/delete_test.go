@@ -91,7 +91,7 @@ func TestSharedWhileDeleted(t *testing.T) {
 			if s, err := reader.Shared(t.Context(), f.a.Address(), store.Inbox); !errors.Is(err, store.ErrNotFound) {
 				t.Errorf("Shared: %+v, %v", s, err)
 			}
-			if list, err := reader.SharedMailboxes(t.Context()); err != nil || len(list) > 0 {
+			if list, err := reader.SharedMailboxes(t.Context(), ""); err != nil || len(list) > 0 {
 				t.Errorf("SharedMailboxes: %+v, %v", list, err)
 			}
 		})

@@ -67,12 +67,7 @@ from mailboxes m
 join mailbox_state s using (account_id, mailbox_id)
 where m.account_id = $1`
 
-const (
-	sqlMailboxes = selectMailboxes + `
-order by m.name collate "C"`
-
-	sqlMailbox = selectMailboxes + ` and m.name = $2`
-)
+const sqlMailbox = selectMailboxes + ` and m.name = $2`
 
 // scanMailbox reads mailboxColumns, after what stands before them.
 func scanMailbox(row pgx.CollectableRow, before ...any) (m store.Mailbox, err error) {
@@ -84,19 +79,6 @@ func scanMailbox(row pgx.CollectableRow, before ...any) (m store.Mailbox, err er
 }
 
 func asMailbox(row pgx.CollectableRow) (store.Mailbox, error) { return scanMailbox(row) }
-
-// Mailboxes implements store.Account.
-func (a *account) Mailboxes(ctx context.Context) ([]store.Mailbox, error) {
-	if err := a.settleRecent(ctx); err != nil {
-		return nil, err
-	}
-	rows, err := a.s.pool.Query(ctx, sqlMailboxes, a.id)
-	if err != nil {
-		return nil, failed("list mailboxes", err)
-	}
-	boxes, err := pgx.CollectRows(rows, asMailbox)
-	return boxes, failed("list mailboxes", err)
-}
 
 // Mailbox implements store.Account.
 func (a *account) Mailbox(ctx context.Context, name string) (store.Mailbox, error) {

@@ -41,6 +41,15 @@ func BenchmarkTree(b *testing.B) {
 		do   func() error
 	}{
 		{"Mailboxes", func() error { _, err := f.a.Mailboxes(ctx); return err }},
+		{"Mailboxes-one", func() error {
+			_, err := f.a.Mailboxes(ctx, store.Branch{Top: "top-3/folder-00003"}, store.Branch{Top: store.Inbox})
+			return err
+		}},
+		{"Mailboxes-level", func() error { _, err := f.a.Mailboxes(ctx, store.Branch{Depth: store.OneBelow}); return err }},
+		{"Mailboxes-below", func() error {
+			_, err := f.a.Mailboxes(ctx, store.Branch{Top: "top-3", Depth: store.OneBelow})
+			return err
+		}},
 		{"Mailbox", func() error { _, err := f.a.Mailbox(ctx, "top-3/folder-00003"); return err }},
 		{"Create", func() error { _, err := f.a.Create(ctx, fmt.Sprintf("top-1/new-%d", n)); return err }},
 		{"Create-use", func() error {

@@ -14,6 +14,7 @@ var aclTests = []contract{
 	{name: "who has which rights", run: testACLRights},
 	{name: "what is not to be known", run: testACLHidden},
 	{name: "shared mailboxes", run: testACLShared},
+	{name: "shared branches", run: testACLBranches},
 	{name: "inheritance", run: testACLInherited},
 	{name: "a mailbox goes", run: testACLDelete},
 	{name: "full", run: testACLFull},
@@ -146,8 +147,13 @@ func testACLHidden(e *env) {
 // others lists what of this test's account another account is shown.
 func (e *env) others(a store.Account) string {
 	e.Helper()
-	list, err := a.SharedMailboxes(e.ctx)
+	list, err := a.SharedMailboxes(e.ctx, "")
 	e.ok(err)
+	return e.ours(list)
+}
+
+func (e *env) ours(list []store.Shared) string {
+	e.Helper()
 	var words []string
 	for _, s := range list {
 		if s.Owner == e.account.ID() {
@@ -176,6 +182,33 @@ func testACLShared(e *env) {
 	e.equal(e.others(e.account), "", "of the owner")
 	e.ok(e.account.Rename(e.ctx, "Archive", "Old/Archive"))
 	e.equal(e.others(bob), "INBOX lr, Old/Archive lr, 受信箱 l", "after a rename")
+}
+
+func testACLBranches(e *env) {
+	address, bob := e.newAccount(0)
+	for _, name := range []string{"a/b/c", "a0"} {
+		e.create(name)
+		e.grant(name, address, "l")
+	}
+	e.grant("INBOX", address, "lr")
+	for _, test := range []struct {
+		owner string
+		in    []store.Branch
+		want  string
+	}{
+		{e.address, nil, "INBOX lr, a/b/c l, a0 l"},
+		{"", []store.Branch{{Depth: store.OneBelow}}, "INBOX lr, a0 l"},
+		{e.address, []store.Branch{{Top: "a", Depth: store.OneBelow}}, ""},
+		{e.address, []store.Branch{{Top: "a/b", Depth: store.OneBelow}}, "a/b/c l"},
+		{e.address, []store.Branch{{Top: "a", Depth: store.AllBelow}, {Top: "INBOX"}}, "INBOX lr, a/b/c l"},
+		{e.address, []store.Branch{{Depth: store.AllBelow}}, "INBOX lr, a/b/c l, a0 l"},
+		{address, nil, ""},
+		{"nobody@example.org", nil, ""},
+	} {
+		list, err := bob.SharedMailboxes(e.ctx, test.owner, test.in...)
+		e.ok(err)
+		e.equal(e.ours(list), test.want, "of %q in %+v", test.owner, test.in)
+	}
 }
 
 func testACLInherited(e *env) {

@@ -160,7 +160,7 @@ func (c *comparison) do() {
 		{5, c.read},
 		{5, c.search},
 		{2, c.keys},
-		{2, c.compareTree},
+		{2, c.compareBranch},
 	}
 	n := 0
 	for _, op := range ops {
@@ -175,10 +175,19 @@ func (c *comparison) do() {
 	}
 }
 
-func (c *comparison) compareTree() {
+func (c *comparison) compareBranch() {
 	c.Helper()
-	both(c, "Mailboxes", func(w *world, _ int) ([]store.Mailbox, error) {
-		return w.account.Mailboxes(c.ctx)
+	top, err := store.CanonicalName(c.name())
+	if err != nil {
+		top = ""
+	}
+	c.compareTree(store.Branch{Top: top, Depth: store.Depth(c.r.IntN(3))})
+}
+
+func (c *comparison) compareTree(in ...store.Branch) {
+	c.Helper()
+	both(c, fmt.Sprintf("Mailboxes(%v)", in), func(w *world, _ int) ([]store.Mailbox, error) {
+		return w.account.Mailboxes(c.ctx, in...)
 	}, func(w *world, list []store.Mailbox) string {
 		var s string
 		for _, b := range list {
@@ -196,8 +205,8 @@ func (c *comparison) compareTree() {
 // showBox spells out a mailbox, without what a store may choose.
 func showBox(b store.Mailbox) string {
 	use := slices.Sorted(slices.Values(b.Use))
-	return fmt.Sprintf("%q UIDNEXT %d at %d, %d messages, %d unseen, %d deleted, %d recent, %d octets, use %v, subscribed %v",
-		b.Name, b.UIDNext, b.ModSeq, b.Messages, b.Unseen, b.Deleted, b.Recent, b.Size, use, b.Subscribed)
+	return fmt.Sprintf("%q UIDNEXT %d at %d, %d messages, %d unseen, %d deleted, %d recent, %d octets, use %v, subscribed %v, children %v",
+		b.Name, b.UIDNext, b.ModSeq, b.Messages, b.Unseen, b.Deleted, b.Recent, b.Size, use, b.Subscribed, b.HasChildren)
 }
 
 // checkValidity checks that a mailbox keeps its UIDVALIDITY, and that no new one has an older one's.

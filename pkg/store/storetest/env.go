@@ -197,6 +197,7 @@ func (e *env) checkCounts() {
 	e.ok(err)
 	var quota store.Quota
 	for _, b := range list {
+		b.HasChildren = false
 		opened, s, err := e.account.Open(e.ctx, b.Name)
 		e.ok(err)
 		alone := e.box(b.Name)

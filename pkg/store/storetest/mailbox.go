@@ -16,6 +16,7 @@ var mailboxTests = []contract{
 	{name: "special use", run: testMailboxUse},
 	{name: "bounds", run: testMailboxBounds},
 	{name: "special use set", run: testMailboxSetUse},
+	{name: "branches", run: testMailboxBranches},
 	{name: "delete", run: testMailboxDelete},
 	{name: "UIDVALIDITY grows", run: testMailboxValidity},
 	{name: "names", run: testMailboxNames},
@@ -133,6 +134,54 @@ func testMailboxSetUse(e *env) {
 	e.ok(e.account.SetUse(e.ctx, "/mine/", `\sent`))
 	e.ok(e.account.SetUse(e.ctx, "mine", `\Sent`))
 	e.equal(e.box("mine").Use, `[\Sent]`, "special use given")
+}
+
+// in lists mailboxes in branches, with "+" behind those that others are below.
+func (e *env) in(branches ...store.Branch) string {
+	e.Helper()
+	list, err := e.account.Mailboxes(e.ctx, branches...)
+	e.ok(err)
+	var names []string
+	for _, b := range list {
+		name := b.Name
+		if b.HasChildren {
+			name += "+"
+			b.HasChildren = false
+		}
+		e.equal(b, e.box(b.Name), "the mailbox by itself")
+		names = append(names, name)
+	}
+	return strings.Join(names, ", ")
+}
+
+func testMailboxBranches(e *env) {
+	for _, name := range []string{"a/b/c", "a/b/d", "a b", "a0", "a/b0", "a/b c", "a/ä/ü", "INBOX/x"} {
+		e.create(name)
+	}
+	e.fill("a/b/c", 2)
+	e.add("INBOX")
+	for _, test := range []struct {
+		in   []store.Branch
+		want string
+	}{
+		{nil, "Archive, Drafts, INBOX+, INBOX/x, Junk, Sent, Trash, a+, a b, a/b+, a/b c, a/b/c, a/b/d, a/b0, a/ä+, a/ä/ü, a0"},
+		{[]store.Branch{{Depth: store.OneBelow}}, "Archive, Drafts, INBOX+, Junk, Sent, Trash, a+, a b, a0"},
+		{[]store.Branch{{}}, ""},
+		{[]store.Branch{{Top: "a/b"}}, "a/b+"},
+		{[]store.Branch{{Top: "a/b", Depth: store.OneBelow}}, "a/b+, a/b/c, a/b/d"},
+		{[]store.Branch{{Top: "a", Depth: store.OneBelow}}, "a+, a/b+, a/b c, a/b0, a/ä+"},
+		{[]store.Branch{{Top: "a", Depth: store.AllBelow}}, "a+, a/b+, a/b c, a/b/c, a/b/d, a/b0, a/ä+, a/ä/ü"},
+		{[]store.Branch{{Top: "a/ä", Depth: store.AllBelow}}, "a/ä+, a/ä/ü"},
+		{[]store.Branch{{Top: "a0", Depth: store.AllBelow}, {Top: "INBOX"}, {Top: "nowhere", Depth: store.AllBelow}}, "INBOX+, a0"},
+		{[]store.Branch{{Top: "a/b", Depth: store.AllBelow}, {Top: "a/b/c"}, {Top: "a", Depth: store.OneBelow}}, "a+, a/b+, a/b c, a/b/c, a/b/d, a/b0, a/ä+"},
+		{[]store.Branch{{Top: "a/b/c", Depth: store.OneBelow}, {Depth: store.OneBelow}}, "Archive, Drafts, INBOX+, Junk, Sent, Trash, a+, a b, a/b/c, a0"},
+	} {
+		e.equal(e.in(test.in...), test.want, "%+v", test.in)
+	}
+	e.equal(e.in(append([]store.Branch{{Top: "a"}}, store.Branch{Depth: store.AllBelow})...), e.in(), "all")
+	e.ok(e.account.Delete(e.ctx, "a/b/c"))
+	e.ok(e.account.Rename(e.ctx, "a/b/d", "d"))
+	e.equal(e.in(store.Branch{Top: "a/b"}, store.Branch{Top: "d"}), "a/b, d", "when nothing is below any more")
 }
 
 func testMailboxDelete(e *env) {
