@@ -99,7 +99,8 @@ const (
 	needPOP3
 	needMemory
 	needRestart
-	noIMAP // not even IMAP
+	needArchive // filled by Open
+	noIMAP      // not even IMAP
 )
 
 // Steps are all there are, in the order of a report.
@@ -174,7 +175,7 @@ func Open(ctx context.Context, t Target, o Options) (*Bench, error) {
 	if t.IMAP == "" {
 		return b, nil
 	}
-	if err := b.prepare(ctx, slices.ContainsFunc(steps, func(s Step) bool { return s.Group != GroupDelivery })); err != nil {
+	if err := b.prepare(ctx, slices.ContainsFunc(steps, func(s Step) bool { return s.needs&needArchive != 0 })); err != nil {
 		return nil, cancelled(ctx, err)
 	}
 	return b, nil

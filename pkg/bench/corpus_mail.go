@@ -76,7 +76,12 @@ func (c *Corpus) header(b *bytes.Buffer, m mail, run string) {
 }
 
 // messageID names message n of a run.
-func messageID(n int, run string) string { return fmt.Sprintf("<m%d.%s@bench.example>", n, run) }
+func messageID(n int, run string) string {
+	if run != "" {
+		run = "." + run
+	}
+	return "<m" + strconv.Itoa(n) + run + "@bench.example>"
+}
 
 // subject of a conversation, as it stands in the header.
 func (m mail) subject() string {

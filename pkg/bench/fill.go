@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -225,18 +224,14 @@ func (c *imapConn) empty(name string) error {
 	if err != nil || n == 0 {
 		return err
 	}
-	if err := c.do(`STORE 1:* +FLAGS.SILENT (\Deleted)`, nil); err != nil {
-		return err
-	}
-	_, err = c.expect("EXPUNGE", "EXPUNGE", n)
-	return err
+	return c.remove("1:*", n)
 }
 
 // everySo are n places of total, evenly spread, counted from 1.
-func everySo(n, total int) []string {
-	at := make([]string, n)
+func everySo(n, total int) []int {
+	at := make([]int, n)
 	for i := range at {
-		at[i] = strconv.Itoa(1 + i*total/n)
+		at[i] = 1 + i*total/n
 	}
 	return at
 }

@@ -3,6 +3,7 @@ package bench
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -17,6 +18,8 @@ type imapConn struct {
 	tags  int
 	first []byte // of the response that is being read
 	err   error  // what went wrong while a command was written
+
+	leaving bool // BYE is what we asked for
 }
 
 // response is one untagged response: its text up to the first literal, and what its literals come to.
@@ -28,7 +31,11 @@ type response struct {
 
 // imap connects, logs in and learns what the server can do.
 func (b *Bench) imap(ctx context.Context, l Login) (*imapConn, error) {
-	w, err := dial(ctx, b.target.IMAP, b.tls)
+	return b.imapWith(ctx, l, b.tls)
+}
+
+func (b *Bench) imapWith(ctx context.Context, l Login, conf *tls.Config) (*imapConn, error) {
+	w, err := dial(ctx, b.target.IMAP, conf)
 	if err != nil {
 		return nil, fmt.Errorf("IMAP: %w", err)
 	}
@@ -171,6 +178,12 @@ func (c *imapConn) do(command string, each func(response) error) error {
 	return err
 }
 
+// logout ends the session as it should be.
+func (c *imapConn) logout() error {
+	c.leaving = true
+	return c.do("LOGOUT", nil)
+}
+
 // refusal is NO or BAD.
 type refusal struct{ text string }
 
@@ -208,7 +221,7 @@ func (c *imapConn) response(tag int) (r response, done bool, err error) {
 		return r, false, err
 	}
 	if rest, ok := bytes.CutPrefix(line, []byte("* ")); ok {
-		if bytes.HasPrefix(rest, []byte("BYE")) {
+		if bytes.HasPrefix(rest, []byte("BYE")) && !c.leaving {
 			return r, false, fmt.Errorf("the server ends the session: %q", rest)
 		}
 		r.line = rest

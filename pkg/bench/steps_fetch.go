@@ -15,7 +15,7 @@ const (
 
 func fetchSteps() []Step {
 	fetch := func(name, title, unit string, run func(context.Context, *Bench) (float64, error)) Step {
-		return Step{Name: name, Title: title, Group: "Reading", Unit: unit, HigherIsBetter: true, run: run}
+		return Step{Name: name, Title: title, Group: "Reading", Unit: unit, HigherIsBetter: true, needs: needArchive, run: run}
 	}
 	return []Step{
 		fetch("fetch-flags", "FETCH of all flags", "msg/s", fetchAll("UID FETCH 1:* (FLAGS)", has("FLAGS ("))),
@@ -127,7 +127,7 @@ func fetchSingly(ctx context.Context, b *Bench) (float64, error) {
 		seen := bodies{sizes: b.sizes}
 		spent, err := timed(func() error {
 			for _, at := range places {
-				if err := c.do("FETCH "+at+" BODY.PEEK[]", seen.see); err != nil {
+				if err := c.do("FETCH "+strconv.Itoa(at)+" BODY.PEEK[]", seen.see); err != nil {
 					return err
 				}
 			}
@@ -184,10 +184,7 @@ func (b *Bench) largeMessage(c *imapConn) (int, error) {
 	if err := c.remake(largeBox); err != nil {
 		return 0, err
 	}
-	c.begin()
-	c.write("APPEND ", largeBox, " ")
-	c.literal(mail)
-	if _, err := c.await(c.end(), nil); err != nil {
+	if err := c.appendTo(largeBox, mail); err != nil {
 		return 0, err
 	}
 	_, err = c.selectBox(largeBox, nil)
