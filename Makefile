@@ -75,9 +75,17 @@ compose-check:
 	@.ci/install test
 	$(GO) test -count=1 ./deploy
 
-## bench: the benchmarks; where there is a floor to compare with, it is measured in the same run
+## bench: Postern and Debian's Dovecot doing the same work in turns; the table goes into docs/performance.md (MESSAGES=2000 or 50000)
+MESSAGES ?= 2000
 .PHONY: bench
 bench:
+	@.ci/install bench
+	@$(MAKE) --no-print-directory build
+	$(GO) run ./pkg/bench/versus -postern $(BIN) -messages $(MESSAGES) -doc docs/performance.md
+
+## bench-go: the benchmarks of the packages; where there is a floor to compare with, it is measured in the same run
+.PHONY: bench-go
+bench-go:
 	@.ci/install test
 	$(GO) test -run '^$$' -bench . -benchtime 2s ./...
 

@@ -80,8 +80,9 @@ var layers = map[string]layer{
 		theirs: []string{goIMAP, pgx, puddle, goose, compress, zap, prometheus, xsync, xcrypto, xtext, certmagic, xnet},
 		reason: "the only SQL; it knows no protocol",
 	},
+	"pkg/store/postgres/floor": {theirs: []string{pgx}, reason: "the least SQL there is, to compare with: it knows no store"},
 	"pkg/store/postgres/pgtest": {
-		ours: []string{"pkg/embedded", "pkg/store/postgres", "migrations"}, theirs: []string{pgx, goose, zap},
+		ours: []string{"pkg/embedded", "pkg/store/postgres", "pkg/store/postgres/floor", "migrations"}, theirs: []string{pgx, goose, zap},
 		reason: "databases for tests",
 	},
 	"pkg/store/memory": {
@@ -108,7 +109,11 @@ var layers = map[string]layer{
 		ours: []string{"pkg/store", "pkg/serve"}, theirs: []string{zap, prometheus},
 		reason: "answers questions: it changes nothing and knows no other protocol",
 	},
-	"pkg/bench":           {theirs: []string{xtext, xsync}, reason: "measures servers of any make from outside: it shares nothing with ours"},
+	"pkg/bench": {theirs: []string{xtext, xsync}, reason: "measures servers of any make from outside: it shares nothing with ours"},
+	"pkg/bench/versus": {
+		ours:   []string{"pkg/bench", "pkg/auth", "pkg/config", "pkg/embedded", "pkg/gateway", "pkg/store/postgres/floor"},
+		reason: "starts Postern as an operator does, another server beside it, and compares; nothing imports it",
+	},
 	"pkg/certs":           {theirs: []string{certmagic, acmez, libdns, miekgDNS, zap}, reason: "hands out a *tls.Config"},
 	"pkg/certs/acmetest":  {ours: []string{"pkg/listen/freeport"}, theirs: []string{miekgDNS}, reason: "a CA for tests"},
 	"pkg/listen/freeport": {reason: "a leaf: ports for programs that tests start"},
