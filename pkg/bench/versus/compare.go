@@ -13,6 +13,9 @@ import (
 	"postern/pkg/bench"
 )
 
+// accounts is how many users there are: deliveries are spread over most of them.
+const accounts = 24
+
 // password is everybody's.
 const password = "correct horse battery staple"
 
@@ -104,7 +107,7 @@ func (p *pair) stop() error {
 
 // logins are the users of both.
 func logins() []bench.Login {
-	all := make([]bench.Login, bench.MinLogins)
+	all := make([]bench.Login, accounts)
 	for i := range all {
 		all[i] = bench.Login{Address: fmt.Sprintf("user%d@example.org", i), Password: password}
 	}
