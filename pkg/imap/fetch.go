@@ -182,6 +182,7 @@ type fetching struct {
 }
 
 func (f *fetching) run(ctx context.Context, uids imap.UIDSet) error {
+	defer f.windows.release()
 	var err error
 	if f.r.needs() == 0 && !f.r.opens() {
 		err = f.rows(uids)

@@ -8,6 +8,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"sync"
 
 	"postern/pkg/imap/wire"
 	"postern/pkg/message"
@@ -74,11 +75,15 @@ func (s *source) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// heads lend memory for one window: a client that fetches fragments would else leave as much garbage as it reads.
+var heads = sync.Pool{New: func() any { return new([windowSize]byte) }}
+
 // windows is the memory for the beginnings of one message's sections.
 type windows struct {
 	buf   []byte
 	taken int
-	place *place // where the last fragment of BINARY ended, for the next command; may be nil
+	head  *[windowSize]byte // lent, the first memory there is; nil until something is taken
+	place *place            // where the last fragment of BINARY ended, for the next command; may be nil
 }
 
 const (
@@ -91,6 +96,10 @@ func (w *windows) take(n int) []byte {
 	if w.taken += n; w.taken > windowTotal {
 		return nil
 	}
+	if w.head == nil && w.buf == nil {
+		w.head = heads.Get().(*[windowSize]byte)
+		w.buf = w.head[:0]
+	}
 	if from := len(w.buf); from+n <= cap(w.buf) {
 		w.buf = w.buf[:from+n]
 		return w.buf[from : from+n : from+n]
@@ -101,6 +110,14 @@ func (w *windows) take(n int) []byte {
 
 // reset takes all memory back, for the next message.
 func (w *windows) reset() { w.buf, w.taken = w.buf[:0], 0 }
+
+// release gives back what has been lent. Nothing that was taken may be used any more.
+func (w *windows) release() {
+	if w.head != nil {
+		heads.Put(w.head)
+	}
+	w.head, w.buf = nil, nil
+}
 
 // sectionItem is BODY[…] and its older names RFC822, RFC822.HEADER and RFC822.TEXT.
 type sectionItem struct {
@@ -166,6 +183,11 @@ func (it *sectionItem) open(m *store.Message, w *windows) (content, error) {
 // atHand returns the octets of r, or nil if they are not in memory. They have been read: sending them cannot fail.
 func atHand(r *io.SectionReader) *net.Buffers {
 	body, off, n := r.Outer()
+	for inner, ok := body.(*io.SectionReader); ok; inner, ok = body.(*io.SectionReader) { // a fragment of a section
+		var from int64
+		body, from, _ = inner.Outer()
+		off += from
+	}
 	if in, ok := body.(store.InMemory); ok {
 		if octets := in.Octets(off, n); octets != nil {
 			return (*net.Buffers)(&octets)

@@ -10,7 +10,7 @@ import (
 
 const (
 	readBuffer  = 1 << 10  // of a session, for as long as it lasts; what is large is read past it
-	writeBuffer = 64 << 10 // some TLS records, which the listener sends together
+	writeBuffer = 66 << 10 // some TLS records, which the listener sends together: a fragment of 64 KB and what is said around it
 )
 
 var (

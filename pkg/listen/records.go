@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// recordsSize is room for the TLS records of one large Write: 64 KiB and what encryption adds.
+// recordsSize is room for the TLS records of one large Write: 66 KiB and what encryption adds.
 const recordsSize = 68 << 10
 
 var recordBuffers = sync.Pool{New: func() any { return new([recordsSize]byte) }}

@@ -84,6 +84,16 @@ func (c complete) ReadAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
+// Octets are those of the body from off on, if it has them in memory: see store.InMemory.
+func (c complete) Octets(off, n int64) [][]byte {
+	if in, ok := c.body.(interface {
+		Octets(off, n int64) [][]byte
+	}); ok {
+		return in.Octets(off, n)
+	}
+	return nil
+}
+
 // headerWindow is how much of a header is read at once; a longer one is not kept but read again.
 const headerWindow = 64 << 10
 

@@ -30,8 +30,10 @@ type body struct {
 	part int    // guarded by mu
 	data []byte // of part; nil: not read; guarded by mu
 	big  bool   // data is a window of a large message, and memory for others; guarded by mu
-	lent bool   // but not memory for others: somebody holds octets of it; guarded by mu
+	lent bool   // but not yet: somebody holds octets of it; guarded by mu
 	read int64  // where the last read ended; guarded by mu
+
+	spent [][]byte // windows of which octets have been lent, and which are done with otherwise; guarded by mu
 }
 
 // newBody makes the body of a message; l is what has been read of it, or nil.
@@ -75,7 +77,7 @@ func (b *body) Octets(off, n int64) [][]byte {
 		return nil
 	}
 	if large(&b.row) {
-		return b.octetsOfWindow(off, n)
+		return b.octetsOfWindows(off, n)
 	}
 	if b.hdr == nil || b.data == nil {
 		return nil
@@ -84,19 +86,28 @@ func (b *body) Octets(off, n int64) [][]byte {
 	return [][]byte{b.hdr[from:to], b.data[off-from : off+n-to]}
 }
 
-// octetsOfWindow is Octets for a large message: what lies in one window, if that is at hand. The caller holds mu.
-func (b *body) octetsOfWindow(off, n int64) [][]byte {
-	at := off - b.head
-	if n == 0 || at < 0 || at/window != (at+n-1)/window {
+// octetsOfWindows is Octets for a large message: of what is at hand, as much as two windows hold in any case. The caller
+// holds mu.
+func (b *body) octetsOfWindows(off, n int64) [][]byte {
+	var pieces [][]byte
+	if off < b.head && b.hdr != nil {
+		pieces = append(pieces, b.hdr[off:min(off+n, b.head)])
+	}
+	at, end := max(off-b.head, 0), off+n-b.head
+	if off < b.head && b.hdr == nil || end-at > window {
 		return nil
 	}
-	part := int(at / window)
-	if (b.data == nil || b.part != part) && !b.takeWindow(part) {
-		return nil
+	for at < end {
+		part := int(at / window)
+		if (b.data == nil || b.part != part) && !b.takeWindow(part) {
+			return nil
+		}
+		to := min(end, int64(part+1)*window)
+		pieces = append(pieces, b.data[at%window:to-int64(part)*window])
+		b.lent, at = true, to
 	}
-	b.lent, b.read = true, off+n
-	at %= window
-	return [][]byte{b.data[at : at+n]}
+	b.read = off + n
+	return pieces
 }
 
 // forget lets go of the octets, whose memory is used again. Another read reads them anew. The window of a large message at
@@ -105,12 +116,35 @@ func (b *body) forget() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.big {
-		b.a.s.windows.put(windowKey{b.a.id, b.row.ID, b.part}, b.data)
-		if at := b.read - b.head; int(at/window) == b.part && at%window > window/2 {
-			b.ahead(b.part + 1)
-		}
+		b.leave(b.read - b.head - int64(b.part)*window)
 	}
-	b.hdr, b.data, b.big, b.lent = nil, nil, false, false
+	b.lent = false
+	b.drop()
+	b.a.s.windows.spare(b.spent...)
+	b.hdr, b.spent = nil, nil
+}
+
+// leave is forget for a window of a large message, of which at octets have been read. The caller holds mu.
+func (b *body) leave(at int64) {
+	if at > window/2 && at <= window {
+		b.ahead(b.part + 1)
+	}
+	if at >= 0 && at < window && b.read < b.row.Size {
+		b.a.s.windows.put(windowKey{b.a.id, b.row.ID, b.part}, b.data)
+		b.data, b.big = nil, false
+	}
+}
+
+// drop parts with data. The caller holds mu.
+func (b *body) drop() {
+	switch {
+	case b.lent && len(b.spent) < windowsSpare: // what is more is garbage when those who hold octets let go of them
+		b.spent = append(b.spent, b.data)
+	case b.lent:
+	case b.big:
+		b.a.s.windows.spare(b.data)
+	}
+	b.data, b.big, b.lent = nil, false, false
 }
 
 // from returns octets from off on: at least one, at most to the end of the column they are in. The caller holds mu.
@@ -173,14 +207,11 @@ func (b *body) readPart(part int) error {
 	if b.takeWindow(part) {
 		return nil
 	}
-	memory := b.data // of the window before: a message is read from its beginning to its end
-	b.data = nil
-	if !b.big || b.lent {
-		memory = make([]byte, window)
-	}
-	data, err := b.window(b.ctx, memory[:cap(memory)], part)
+	b.drop() // a message is read from its beginning to its end: the next window takes the place of this
+	memory := b.a.s.windows.memory()
+	data, err := b.window(b.ctx, memory, part)
 	if err != nil {
-		b.big = false
+		b.a.s.windows.spare(memory)
 		return b.failed(err)
 	}
 	b.hold(part, data)
@@ -198,6 +229,7 @@ func (b *body) takeWindow(part int) bool {
 
 // hold makes a window of a large message the one in data. The caller holds mu.
 func (b *body) hold(part int, data []byte) {
+	b.drop()
 	b.data, b.part, b.big, b.lent = data, part, true, false
 }
 

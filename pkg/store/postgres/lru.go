@@ -55,18 +55,20 @@ func (c *lru[K, V]) take(key K) (v V, ok bool) {
 	return e.Value.(lruEntry[K, V]).value, true
 }
 
-func (c *lru[K, V]) put(key K, value V) {
+// put keeps a value, and returns the one that had to go for it, if one had to.
+func (c *lru[K, V]) put(key K, value V) (old V, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if e, ok := c.items[key]; ok {
-		c.order.Remove(e)
-	}
+	before := c.items[key]
 	c.items[key] = c.order.PushFront(lruEntry[K, V]{key, value})
-	if c.order.Len() > c.limit {
-		oldest := c.order.Back()
-		c.order.Remove(oldest)
-		delete(c.items, oldest.Value.(lruEntry[K, V]).key)
+	if before == nil {
+		if c.order.Len() <= c.limit {
+			return old, false
+		}
+		before = c.order.Back()
+		delete(c.items, before.Value.(lruEntry[K, V]).key)
 	}
+	return c.order.Remove(before).(lruEntry[K, V]).value, true
 }
 
 func (c *lru[K, V]) drop(key K) {

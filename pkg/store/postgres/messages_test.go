@@ -239,6 +239,12 @@ func TestLentWindows(t *testing.T) {
 			if len(lent) != 10 {
 				t.Errorf("%d pieces are in memory, want 10", len(lent))
 			}
+			for part := 1; part < 5; part++ {
+				across := m.Body.(store.InMemory).Octets(int64(part*window), 1000) // the header is shorter than that
+				if got := bytes.Join(across, nil); across != nil && string(got) != text[part*window:part*window+1000] {
+					t.Errorf("octets across window %d are others", part)
+				}
+			}
 			for from, octets := range lent {
 				if string(octets) != text[from:from+1000] {
 					t.Errorf("octets from %d have changed", from)

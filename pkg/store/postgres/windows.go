@@ -13,6 +13,8 @@ const (
 	windowsCached = 64
 	// windowsComing is how many of them are read ahead at a time.
 	windowsComing = 4
+	// windowsSpare is how many are kept as memory for others: what is read window by window would else be garbage as often.
+	windowsSpare = 8
 )
 
 // windowKey names a decoded part of a large message.
@@ -29,13 +31,43 @@ type windowCache struct {
 
 	mu     sync.Mutex
 	coming map[windowKey]chan struct{} // closed when it has come, or has not; guarded by mu
+	spares [][]byte                    // memory that nobody uses; guarded by mu
 }
 
 func newWindowCache() *windowCache {
 	return &windowCache{kept: newLRU[windowKey, []byte](windowsCached), coming: make(map[windowKey]chan struct{})}
 }
 
-func (c *windowCache) put(key windowKey, data []byte) { c.kept.put(key, data) }
+// put keeps a window, which is the cache's from then on.
+func (c *windowCache) put(key windowKey, data []byte) {
+	if old, ok := c.kept.put(key, data); ok {
+		c.spare(old)
+	}
+}
+
+// spare takes memory that nobody uses any more.
+func (c *windowCache) spare(windows ...[]byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, w := range windows {
+		if cap(w) >= window && len(c.spares) < windowsSpare {
+			c.spares = append(c.spares, w)
+		}
+	}
+}
+
+// memory returns memory for a window.
+func (c *windowCache) memory() []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := len(c.spares) - 1
+	if n < 0 {
+		return make([]byte, window)
+	}
+	spare := c.spares[n]
+	c.spares[n], c.spares = nil, c.spares[:n]
+	return spare[:window]
+}
 
 // take returns a window, which is the caller's from then on. It waits for one that is on its way.
 func (c *windowCache) take(ctx context.Context, key windowKey) ([]byte, bool) {
@@ -61,9 +93,13 @@ func (b *body) ahead(part int) {
 	next := &body{a: b.a, row: b.row, head: b.head}
 	go func() {
 		defer c.arrived(key)
-		if data, err := next.window(c.life, make([]byte, window), part); err == nil {
-			c.put(key, data)
+		memory := c.memory()
+		data, err := next.window(c.life, memory, part)
+		if err != nil {
+			c.spare(memory)
+			return
 		}
+		c.put(key, data)
 	}()
 }
 
