@@ -5,6 +5,7 @@ BIN     := bin/postern
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LINT    := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 10s
+BUDGETS := ./pkg/imap/... ./pkg/lmtp ./pkg/message ./pkg/pop3 ./pkg/store ./pkg/store/postgres
 
 .DEFAULT_GOAL := help
 
@@ -45,6 +46,12 @@ test-thunderbird:
 	@.ci/install thunderbird
 	$(GO) test -tags thunderbird ./pkg/gateway -count 1 -run TestThunderbird -v
 
+## budgets: what the hot paths may allocate; without the race detector, which allocates too
+.PHONY: budgets
+budgets:
+	@.ci/install test
+	$(GO) test -count 1 -run '^TestBudget$$' $(BUDGETS)
+
 ## fuzz: every fuzz target for FUZZTIME (10s)
 .PHONY: fuzz
 fuzz:
@@ -67,7 +74,7 @@ tidy:
 
 ## check: all that CI runs
 .PHONY: check
-check: test test-pg lint tidy
+check: test test-pg budgets lint tidy
 
 ## compose-check: what can be known of deploy/ without a container engine: schema, variables, paths, image tags, metrics
 .PHONY: compose-check

@@ -1,0 +1,85 @@
+//go:build !race
+
+package postgres
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/emersion/go-imap/v2"
+	"github.com/jackc/pgx/v5"
+
+	"postern/pkg/allocs"
+	"postern/pkg/message"
+	"postern/pkg/store"
+)
+
+// TestBudget: what one message costs in this process, on its way in and when sessions learn of it.
+func TestBudget(t *testing.T) {
+	f := newFixture(t)
+	s, err := message.Spool(strings.NewReader("Subject: a\r\nFrom: Ann <ann@example.org>\r\n\r\n"+lots(20_000)), message.SpoolOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	draft := func() *store.Draft {
+		n++
+		return &store.Draft{Spooled: s, DeliveryKey: fmt.Appendf(nil, "delivery %d", n)}
+	}
+	allocs.Check(t, "sealing a message of 20 KB", allocs.Most{Objects: 36, Octets: 3680}, func() {
+		d := &delivery{ctx: t.Context(), a: f.a, box: f.inbox}
+		if err := f.a.prepare(t.Context(), d, []*store.Draft{draft()}); err != nil {
+			t.Fatal(err)
+		}
+		f.s.release(d)
+	})
+	allocs.Check(t, "storing a message of 20 KB", allocs.Most{Objects: 152, Octets: 63536}, func() {
+		if _, err := f.a.Append(t.Context(), f.inbox, draft()); err != nil {
+			t.Fatal(err)
+		}
+	})
+
+	const together = 16
+	batch := make([]*delivery, together)
+	for i := range batch {
+		d := &delivery{ctx: t.Context(), a: f.a, box: f.inbox}
+		if err := f.a.prepare(t.Context(), d, []*store.Draft{draft()}); err != nil {
+			t.Fatal(err)
+		}
+		batch[i] = d
+	}
+	allocs.Check(t, "laying out 16 deliveries", allocs.Most{Objects: 68, Octets: 5232}, func() {
+		var b pgx.Batch
+		queueMany(&b, batch)
+	})
+	newsBudget(t, f)
+}
+
+// newsBudget: changes are read and applied to a mailbox of 10,000.
+func newsBudget(t *testing.T, f *fixture) {
+	f.fill(10_000)
+	base := f.openInbox(f.a)
+	uid := base.UID(5000)
+	f.flag(uidRange(uid, uid), imap.StoreFlagsSet, imap.FlagFlagged)
+	d, err := f.s.readDelta(t.Context(), boxKey{f.a.id, f.inbox}, base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	allocs.Check(t, "applying a change of flags", allocs.Most{Objects: 13, Octets: 43232}, func() {
+		if _, ch, ok := d.apply(base, 0); !ok || len(ch.Flagged) != 1 {
+			t.Fatal("wrong changes")
+		}
+	})
+	snap := f.openInbox(f.a)
+	allocs.Check(t, "a session that learns of it", allocs.Most{Objects: 46, Octets: 3568}, func() {
+		if _, ch, err := f.a.Refresh(t.Context(), base); err != nil || len(ch.Flagged) != 1 {
+			t.Fatal(ch, err)
+		}
+	})
+	allocs.Check(t, "SELECT of it", allocs.Most{Objects: 29, Octets: 2224}, func() {
+		if got := f.openInbox(f.a); got != snap {
+			t.Fatal("another version")
+		}
+	})
+}
