@@ -21,20 +21,18 @@ type Most struct{ Objects, Octets uint64 }
 func Check(t testing.TB, name string, most Most, f func()) {
 	t.Helper()
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // a collection would empty the pools
-	objects := testing.AllocsPerRun(rounds, f)
-	octets := octetsPerRun(f)
+	var before, after runtime.MemStats
+	runs := 0
+	objects := testing.AllocsPerRun(rounds, func() {
+		f()
+		if runs++; runs == 1 { // the one that does not count
+			runtime.ReadMemStats(&before)
+		}
+	})
+	runtime.ReadMemStats(&after)
+	octets := (after.TotalAlloc - before.TotalAlloc) / rounds
 	t.Logf("%s: %.0f objects, %d octets", name, objects, octets)
 	if objects > float64(most.Objects) || octets > most.Octets {
 		t.Errorf("%s allocates %.0f objects and %d octets, and may %d and %d", name, objects, octets, most.Objects, most.Octets)
 	}
-}
-
-func octetsPerRun(f func()) uint64 {
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	for range rounds {
-		f()
-	}
-	runtime.ReadMemStats(&after)
-	return (after.TotalAlloc - before.TotalAlloc) / rounds
 }

@@ -113,6 +113,7 @@ func (p *Part) FuzzyHeader(body io.ReaderAt, field string, f *Fuzzy) (int, error
 	s := newScorer(f)
 	m := &matcher{tap: s}
 	scan := newFieldScanner(section(body, p.Header, p.Body))
+	defer scan.release()
 	value := fieldText{m: m, charset: p.firstCharset()}
 	scan.piece = func(b []byte) {
 		if bytes.EqualFold(scan.name, []byte(field)) {

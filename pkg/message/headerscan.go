@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -23,8 +24,21 @@ type fieldScanner struct {
 	err   error  // of reading; nil at the end
 }
 
+// fieldScanners are used one after another: a header is often smaller than the buffer.
+var fieldScanners = sync.Pool{New: func() any { return &fieldScanner{r: bufio.NewReaderSize(nil, scanBuffer)} }}
+
+// newFieldScanner returns a scanner of r, to be released when it is done.
 func newFieldScanner(r io.Reader) *fieldScanner {
-	return &fieldScanner{r: bufio.NewReaderSize(r, scanBuffer)}
+	s := fieldScanners.Get().(*fieldScanner)
+	s.r.Reset(r)
+	return s
+}
+
+// release gives s back. Nothing of it may be used any more.
+func (s *fieldScanner) release() {
+	s.r.Reset(nil)
+	*s = fieldScanner{r: s.r, name: s.name[:0]}
+	fieldScanners.Put(s)
 }
 
 // next goes to the next field, and through it. It returns false at the end and after an error.
@@ -82,6 +96,7 @@ func (s *fieldScanner) continues() bool {
 // length at which the envelope's fields are. The error is one of reading.
 func (p *Part) Field(body io.ReaderAt, name string) (string, error) {
 	scan := newFieldScanner(section(body, p.Header, p.Body))
+	defer scan.release()
 	var raw []byte
 	scan.piece = func(b []byte) {
 		if strings.EqualFold(string(scan.name), name) {

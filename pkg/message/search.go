@@ -44,6 +44,7 @@ func (p *Part) SearchHeader(body io.ReaderAt, field, folded string) (bool, error
 	name := []byte(field)
 	found := false
 	scan := newFieldScanner(section(body, p.Header, p.Body))
+	defer scan.release()
 	value := fieldText{m: m, charset: p.firstCharset()}
 	scan.piece = func(b []byte) {
 		if bytes.EqualFold(scan.name, name) {
@@ -204,6 +205,7 @@ func (m *matcher) text(r io.Reader) error {
 func (m *matcher) header(body io.ReaderAt, p *Part) error {
 	defer m.end()
 	scan := newFieldScanner(section(body, p.Header, p.Body))
+	defer scan.release()
 	value := fieldText{m: m, charset: p.firstCharset()}
 	named := false
 	name := func() {

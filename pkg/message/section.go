@@ -3,6 +3,7 @@ package message
 import (
 	"fmt"
 	"io"
+	"slices"
 	"sort"
 )
 
@@ -100,7 +101,7 @@ const headerWindow = 64 << 10
 // headerFields picks fields out of the header. The result is a list of ranges, so that a header of any size, which may
 // be most of a message, needs no memory of its size.
 func (p *Part) headerFields(body io.ReaderAt, s Section) (*io.SectionReader, error) {
-	want := fieldSet(s.Fields)
+	want := newNameSet(s.Fields)
 	from, size := p.Header, p.Body-p.Header
 	out := &ranges{base: body}
 	if size <= headerWindow {
@@ -111,10 +112,11 @@ func (p *Part) headerFields(body io.ReaderAt, s Section) (*io.SectionReader, err
 		out.base, from = memory(b), 0
 	}
 	scan := newFieldScanner(section(out.base, from, from+size))
+	defer scan.release()
 	at := from
 	ended := true
 	for scan.next() {
-		if want[lower(string(scan.name))] == (s.Kind == HeaderFields) {
+		if want.has(scan.name) == (s.Kind == HeaderFields) {
 			out.add(at, scan.size)
 			ended = scan.ended
 		}
@@ -130,12 +132,43 @@ func (p *Part) headerFields(body io.ReaderAt, s Section) (*io.SectionReader, err
 	return io.NewSectionReader(out, 0, out.size+int64(len(out.tail))), nil
 }
 
-func fieldSet(names []string) map[string]bool {
-	set := make(map[string]bool, len(names))
-	for _, n := range names {
-		set[lower(n)] = true
+// nameSet is names of header fields, in any case. A few, as most clients ask for, are compared one by one.
+type nameSet struct {
+	few  []string
+	many map[string]bool // in lower case
+}
+
+const fewNames = 16
+
+func newNameSet(names []string) nameSet {
+	if len(names) <= fewNames {
+		return nameSet{few: names}
 	}
-	return set
+	many := make(map[string]bool, len(names))
+	for _, n := range names {
+		many[lower(n)] = true
+	}
+	return nameSet{many: many}
+}
+
+func (f nameSet) has(name []byte) bool {
+	if f.many != nil {
+		return f.many[lower(string(name))]
+	}
+	return slices.ContainsFunc(f.few, func(n string) bool { return equalName(n, name) })
+}
+
+// equalName compares names as lower does: the case of ASCII letters does not count.
+func equalName(a string, b []byte) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range len(a) {
+		if lowerASCII(a[i]) != lowerASCII(b[i]) {
+			return false
+		}
+	}
+	return true
 }
 
 // memory is an io.ReaderAt.

@@ -36,6 +36,7 @@ func (p *Part) Texts(body io.ReaderAt, r TextReader) error {
 	}
 	m.place = PlaceField
 	scan := newFieldScanner(section(body, p.Header, p.Body))
+	defer scan.release()
 	value := fieldText{m: m, charset: p.firstCharset()}
 	scan.piece = value.add
 	for scan.next() {

@@ -80,6 +80,7 @@ func (e *textualizer) part(p *Part) error {
 // header changes what the header of a part says of its encoding.
 func (e *textualizer) header(p *Part, encoding string) error {
 	scan := newFieldScanner(section(e.src, p.Header, p.Body))
+	defer scan.release()
 	at := p.Header
 	for scan.next() {
 		if strings.EqualFold(string(scan.name), "content-transfer-encoding") {

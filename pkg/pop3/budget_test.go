@@ -58,7 +58,7 @@ func TestBudget(t *testing.T) {
 		})
 	}
 	next := uint32(0)
-	allocs.Check(t, "RETR of 20 KB", allocs.Most{Objects: 7, Octets: 560}, func() {
+	allocs.Check(t, "RETR of 20 KB", allocs.Most{Objects: 7, Octets: 720}, func() {
 		next = next%n + 1
 		if err := c.retr(t.Context(), next); err != nil {
 			t.Fatal(err)

@@ -29,13 +29,13 @@ func TestBudget(t *testing.T) {
 
 	all := imap.UIDSet{{Start: 1, Stop: n}}
 	view := snap.View()
-	allocs.Check(t, "resolving 1:*", allocs.Most{Objects: 1, Octets: 16}, func() {
+	allocs.Check(t, "resolving 1:*", allocs.Most{Objects: 1, Octets: 32}, func() {
 		uids, err := view.Resolve(imap.SeqSet{{Start: 1}})
 		if err != nil || len(uids) != 1 {
 			t.Fatal(uids, err)
 		}
 	})
-	allocs.Check(t, "the places of a set", allocs.Most{Objects: 1, Octets: 32}, func() { snap.Indices(all) })
+	allocs.Check(t, "the places of a set", allocs.Most{Objects: 1, Octets: 48}, func() { snap.Indices(all) })
 
 	c := Criteria{SearchCriteria: imap.SearchCriteria{Flag: []imap.Flag{imap.FlagFlagged}, NotFlag: []imap.Flag{imap.FlagSeen}}}
 	m := c.Matcher(nil, time.Now())
@@ -55,18 +55,18 @@ func newsBudget(t *testing.T, snap *Snapshot) {
 	at := snap.ModSeq()
 	arrival := []Row{{UID: n + 1, ModSeq: at + 1}}
 	grown := snap.Next(Delta{ModSeq: at + 1, UIDNext: n + 2, Added: arrival}) // owns what snap left
-	allocs.Check(t, "the next version, with another message", allocs.Most{Objects: 2, Octets: 592}, func() {
+	allocs.Check(t, "the next version, with another message", allocs.Most{Objects: 2, Octets: 640}, func() {
 		at++
 		n++
 		arrival[0] = Row{UID: n + 1, ModSeq: at + 1}
 		grown = grown.Next(Delta{ModSeq: at + 1, UIDNext: n + 2, Added: arrival})
 	})
 	flagged := []Entry{{UID: 5000, ModSeq: at + 1}}
-	allocs.Check(t, "the next version, with other flags", allocs.Most{Objects: 4, Octets: 42992}, func() {
+	allocs.Check(t, "the next version, with other flags", allocs.Most{Objects: 4, Octets: 44880}, func() {
 		grown.Next(Delta{ModSeq: at + 1, Flagged: flagged})
 	})
 	view := snap.View()
-	allocs.Check(t, "a view that learns of a message, other flags and an expunge", allocs.Most{Objects: 16, Octets: 57472}, func() {
+	allocs.Check(t, "a view that learns of a message, other flags and an expunge", allocs.Most{Objects: 17, Octets: 59984}, func() {
 		v := *view
 		v.gone, v.dirty, v.told = map[imap.UID]ModSeq{}, map[imap.UID]Entry{}, map[imap.UID]ModSeq{}
 		v.Apply(Changes{Since: 1, Until: 2, Added: []Entry{{UID: 20_000}}, Flagged: flagged, Removed: []Entry{{UID: 7}}})

@@ -23,7 +23,7 @@ type Encoder struct {
 	UTF8 bool // quoted strings may hold UTF-8, mailbox names are UTF-8 (RFC 6855)
 	w    *bufio.Writer
 	err  error
-	num  []byte
+	num  []byte // what is put together before it is written
 }
 
 // NewEncoder returns an Encoder that writes to w.
@@ -66,6 +66,11 @@ func (e *Encoder) Number(n uint32) *Encoder { return e.Number64(int64(n)) }
 // Number64 writes a number, which must not be negative.
 func (e *Encoder) Number64(n int64) *Encoder {
 	e.num = strconv.AppendInt(e.num[:0], n, 10)
+	return e.scratch()
+}
+
+// scratch writes what is in num.
+func (e *Encoder) scratch() *Encoder {
 	if e.err == nil {
 		_, e.err = e.w.Write(e.num)
 	}
@@ -140,11 +145,44 @@ func (e *Encoder) Flags(fs []imap.Flag) *Encoder {
 
 // DateTime writes a date with time and zone, quoted.
 func (e *Encoder) DateTime(t time.Time) *Encoder {
-	return e.Byte('"').Atom(t.Format(dateTimeLayout)).Byte('"')
+	e.num = t.AppendFormat(e.num[:0], dateTimeLayout)
+	return e.Byte('"').scratch().Byte('"')
 }
 
 // NumSet writes a set of numbers, which must not be empty.
-func (e *Encoder) NumSet(s imap.NumSet) *Encoder { return e.Atom(s.String()) }
+func (e *Encoder) NumSet(s imap.NumSet) *Encoder {
+	switch s := s.(type) {
+	case imap.SeqSet:
+		for i, r := range s {
+			e.numRange(i > 0, r.Start, r.Stop)
+		}
+	case imap.UIDSet:
+		for i, r := range s {
+			e.numRange(i > 0, uint32(r.Start), uint32(r.Stop))
+		}
+	default:
+		e.Atom(s.String())
+	}
+	return e
+}
+
+// numRange writes one range of a set, in which 0 stands for "*". A set may have a great many.
+func (e *Encoder) numRange(more bool, start, stop uint32) {
+	if e.num = e.num[:0]; more {
+		e.num = append(e.num, ',')
+	}
+	if e.num = appendNum(e.num, start); start != stop {
+		e.num = appendNum(append(e.num, ':'), stop)
+	}
+	e.scratch()
+}
+
+func appendNum(b []byte, n uint32) []byte {
+	if n == 0 {
+		return append(b, '*')
+	}
+	return strconv.AppendUint(b, uint64(n), 10)
+}
 
 // List writes n items in parentheses, with spaces between.
 func (e *Encoder) List(n int, item func(i int)) *Encoder {

@@ -48,6 +48,7 @@ func TestEncoder(t *testing.T) {
 		{func(e *Encoder) { e.UTF8 = true; e.Mailbox("ü&") }, `"ü&"`},
 		{func(e *Encoder) { e.Flags([]imap.Flag{imap.FlagSeen, "$Junk"}).Flags(nil) }, `(\Seen $Junk)()`},
 		{func(e *Encoder) { e.NumSet(imap.UIDSet{{Start: 1, Stop: 3}, {Start: 7, Stop: 7}}) }, "1:3,7"},
+		{func(e *Encoder) { e.NumSet(imap.SeqSet{{Start: 4, Stop: 4}, {Start: 5}, {}}) }, "4,5:*,*"},
 		{
 			func(e *Encoder) { e.DateTime(time.Date(2006, 2, 1, 15, 4, 5, 0, time.FixedZone("", -5400))) },
 			`" 1-Feb-2006 15:04:05 -0130"`,

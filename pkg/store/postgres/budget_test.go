@@ -27,14 +27,14 @@ func TestBudget(t *testing.T) {
 		n++
 		return &store.Draft{Spooled: s, DeliveryKey: fmt.Appendf(nil, "delivery %d", n)}
 	}
-	allocs.Check(t, "sealing a message of 20 KB", allocs.Most{Objects: 36, Octets: 3680}, func() {
+	allocs.Check(t, "sealing a message of 20 KB", allocs.Most{Objects: 38, Octets: 5408}, func() {
 		d := &delivery{ctx: t.Context(), a: f.a, box: f.inbox}
 		if err := f.a.prepare(t.Context(), d, []*store.Draft{draft()}); err != nil {
 			t.Fatal(err)
 		}
 		f.s.release(d)
 	})
-	allocs.Check(t, "storing a message of 20 KB", allocs.Most{Objects: 152, Octets: 63536}, func() {
+	allocs.Check(t, "storing a message of 20 KB", allocs.Most{Objects: 153, Octets: 85968}, func() {
 		if _, err := f.a.Append(t.Context(), f.inbox, draft()); err != nil {
 			t.Fatal(err)
 		}
@@ -49,7 +49,7 @@ func TestBudget(t *testing.T) {
 		}
 		batch[i] = d
 	}
-	allocs.Check(t, "laying out 16 deliveries", allocs.Most{Objects: 68, Octets: 5232}, func() {
+	allocs.Check(t, "laying out 16 deliveries", allocs.Most{Objects: 72, Octets: 7664}, func() {
 		var b pgx.Batch
 		queueMany(&b, batch)
 	})
@@ -60,24 +60,24 @@ func TestBudget(t *testing.T) {
 func newsBudget(t *testing.T, f *fixture) {
 	f.fill(10_000)
 	base := f.openInbox(f.a)
-	uid := base.UID(5000)
+	uid := base.UID(5) // one that has no flags
 	f.flag(uidRange(uid, uid), imap.StoreFlagsSet, imap.FlagFlagged)
 	d, err := f.s.readDelta(t.Context(), boxKey{f.a.id, f.inbox}, base)
 	if err != nil {
 		t.Fatal(err)
 	}
-	allocs.Check(t, "applying a change of flags", allocs.Most{Objects: 13, Octets: 43232}, func() {
+	allocs.Check(t, "applying a change of flags", allocs.Most{Objects: 14, Octets: 63152}, func() {
 		if _, ch, ok := d.apply(base, 0); !ok || len(ch.Flagged) != 1 {
 			t.Fatal("wrong changes")
 		}
 	})
 	snap := f.openInbox(f.a)
-	allocs.Check(t, "a session that learns of it", allocs.Most{Objects: 46, Octets: 3568}, func() {
+	allocs.Check(t, "a session that learns of it", allocs.Most{Objects: 49, Octets: 5216}, func() {
 		if _, ch, err := f.a.Refresh(t.Context(), base); err != nil || len(ch.Flagged) != 1 {
 			t.Fatal(ch, err)
 		}
 	})
-	allocs.Check(t, "SELECT of it", allocs.Most{Objects: 29, Octets: 2224}, func() {
+	allocs.Check(t, "SELECT of it", allocs.Most{Objects: 31, Octets: 3312}, func() {
 		if got := f.openInbox(f.a); got != snap {
 			t.Fatal("another version")
 		}
