@@ -109,7 +109,7 @@ func BenchmarkSearch(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			bare := time.Since(began)
+			bare, used := time.Since(began), cpu()
 			b.ResetTimer()
 			for b.Loop() {
 				got, err := f.a.Search(b.Context(), snap, &s.c)
@@ -119,6 +119,7 @@ func BenchmarkSearch(b *testing.B) {
 			}
 			b.ReportMetric(bare.Seconds()*float64(b.N)/b.Elapsed().Seconds(), "xreading")
 			b.ReportMetric(float64(len(want)), "found")
+			b.ReportMetric(1000*(cpu()-used).Seconds()/float64(b.N), "msCPU/op") // of this process, whatever else is at work
 		})
 	}
 }
