@@ -85,7 +85,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 		mask:    s.mask(),
 		most:    limits{s.MessageLimit, s.SaveLimit},
 	}
-	c.stream = &stream{net: nc, stall: cmp.Or(s.StallTimeout, DefaultStallTimeout)}
+	c.stream = &stream{net: nc, early: true, stall: cmp.Or(s.StallTimeout, DefaultStallTimeout)}
 	c.stream.limit = c.started.Add(cmp.Or(s.LoginTimeout, DefaultLoginTimeout))
 	c.in = bufio.NewReaderSize(c.stream, readBuffer)
 	c.enc = wire.NewEncoder(nil)
@@ -282,7 +282,7 @@ func ends(err error) bool {
 func (c *conn) readTag(ctx context.Context) (string, error) {
 	if tag := c.tag; tag != "" {
 		c.tag = ""
-		c.stream.wait(false, c.stream.stall)
+		c.stream.wait(c.state == notAuthenticated, c.stream.stall)
 		return tag, nil
 	}
 	for {
@@ -301,7 +301,7 @@ func (c *conn) readTag(ctx context.Context) (string, error) {
 		}
 	}
 	c.acquire()
-	c.stream.wait(false, c.stream.stall)
+	c.stream.wait(c.state == notAuthenticated, c.stream.stall)
 	return c.dec.Tag(), c.dec.Lost()
 }
 

@@ -31,8 +31,19 @@ func (c *conn) login(ctx context.Context, r loginRequest) error {
 	if !c.mayLogin() {
 		return refusal{code: "PRIVACYREQUIRED", text: "Passwords are taken over TLS only."}
 	}
-	id, err := c.srv.Auth.Login(ctx, c.peer, r.user, r.password)
+	id, err := c.decide(ctx, func(ctx context.Context) (auth.Identity, error) {
+		return c.srv.Auth.Login(ctx, c.peer, r.user, r.password)
+	})
 	return c.enter(ctx, id, err)
+}
+
+// decide has a login decided. It does not keep the server from stopping, however long a refusal is delayed.
+func (c *conn) decide(ctx context.Context, by func(context.Context) (auth.Identity, error)) (auth.Identity, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	c.stream.onStop(cancel)
+	defer c.stream.onStop(nil)
+	return by(ctx)
 }
 
 // mayLogin reports whether passwords are taken from this peer.
@@ -73,7 +84,9 @@ func (c *conn) authenticate(ctx context.Context, r authenticateRequest) error {
 	if !c.offers(imap.AuthCap(r.mechanism)) {
 		return auth.ErrMechanism
 	}
-	id, err := c.srv.Auth.Exchange(ctx, c.peer, r.mechanism, r.initial, c.ask)
+	id, err := c.decide(ctx, func(ctx context.Context) (auth.Identity, error) {
+		return c.srv.Auth.Exchange(ctx, c.peer, r.mechanism, r.initial, c.ask)
+	})
 	if cerr := c.dec.Lost(); cerr != nil {
 		return &lost{cerr}
 	}
@@ -128,7 +141,7 @@ func (c *conn) enter(ctx context.Context, id auth.Identity, err error) error {
 	c.stay = c.srv.Auth.Keep(id, c.peer, c.withdraw)
 	c.stay.Client(c.client)
 	c.mask = c.mask.and(newMask(strings.Split(id.Disable, ",")))
-	c.stream.limit = time.Time{}
+	c.stream.limit, c.stream.early = time.Time{}, false
 	c.log = c.log.With(zap.String("user", id.User))
 	c.answer(c.capabilities(), "Logged in.")
 	return nil

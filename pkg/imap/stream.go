@@ -11,6 +11,7 @@ import (
 const (
 	readBuffer  = 1 << 10  // of a session, for as long as it lasts; what is large is read past it
 	writeBuffer = 66 << 10 // some TLS records, which the listener sends together: a fragment of 64 KB and what is said around it
+	earlyBuffer = 2 << 10  // before the login, where thousands may wait in the middle of something
 )
 
 var (
@@ -22,8 +23,12 @@ var (
 	errInterrupted = errors.New("interrupted")
 )
 
-// writers are lent to sessions that have something to say, so that one that waits holds no buffer.
-var writers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, writeBuffer) }}
+// writers, and before the login earlyWriters, are lent to sessions that have something to say, so that one that waits holds
+// no buffer.
+var (
+	writers      = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, writeBuffer) }}
+	earlyWriters = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, earlyBuffer) }}
+)
 
 // stream is the socket as a session sees it: with deadlines, counters, and output that leaves when the session is about to
 // wait for input. All but stop belongs to the session's goroutine.
@@ -32,6 +37,7 @@ type stream struct {
 	w       *bufio.Writer // nil while there is nothing to say
 	stall   time.Duration // how long one write may take
 	limit   time.Time     // and when it must have ended, if not zero
+	early   bool          // nobody has logged in
 	shared  bool          // a reader is at work beside the owner, who flushes
 	in, out int64         // octets
 	broken  error         // of a write; there is no point in another
@@ -40,8 +46,9 @@ type stream struct {
 
 	mu       sync.Mutex
 	patience time.Duration // how long the next read may take, 0 means for ever
-	between  bool          // no command is running
+	between  bool          // no command is running, or none that is worth waiting for
 	stopping error         // why the session is to end when no command runs; nil if it is not
+	hurry    func()        // has the running command end when the session is to; nil if it need not
 	hushed   bool          // reads are interrupted
 }
 
@@ -124,8 +131,21 @@ func (s *stream) stop(cause error) {
 	if s.stopping == nil {
 		s.stopping = cause
 	}
+	if s.hurry != nil {
+		s.hurry()
+	}
 	if s.between {
 		_ = s.net.SetReadDeadline(time.Unix(1, 0)) // a socket that cannot is closed at the end of the grace period
+	}
+}
+
+// onStop has the running command end by hurry when the session is to end, nil that it goes on.
+func (s *stream) onStop(hurry func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hurry = hurry
+	if hurry != nil && s.stopping != nil {
+		hurry()
 	}
 }
 
@@ -188,7 +208,11 @@ func (s *stream) send(p []byte) (n int, err error) {
 // acquire makes sure that there is a buffer to write to.
 func (s *stream) acquire() *bufio.Writer {
 	if s.w == nil {
-		s.w = writers.Get().(*bufio.Writer)
+		pool := &writers
+		if s.early {
+			pool = &earlyWriters
+		}
+		s.w = pool.Get().(*bufio.Writer)
 		s.w.Reset(s)
 	}
 	return s.w
@@ -208,7 +232,11 @@ func (s *stream) release() error {
 	}
 	err := s.w.Flush()
 	s.w.Reset(nil)
-	writers.Put(s.w)
+	if s.w.Size() == earlyBuffer {
+		earlyWriters.Put(s.w)
+	} else {
+		writers.Put(s.w)
+	}
 	s.w = nil
 	return err
 }

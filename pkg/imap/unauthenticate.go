@@ -13,7 +13,7 @@ import (
 func (c *conn) unauthenticate(context.Context, nothing) error {
 	c.forget()
 	c.state, c.log = notAuthenticated, c.base
-	c.stream.limit = time.Now().Add(cmp.Or(c.srv.LoginTimeout, DefaultLoginTimeout))
+	c.stream.limit, c.stream.early = time.Now().Add(cmp.Or(c.srv.LoginTimeout, DefaultLoginTimeout)), true
 	c.answer(c.capabilities(), "Who are you?")
 	return nil
 }

@@ -33,10 +33,16 @@ const (
 	readBuffer = 1 << 10
 	// writeBuffer is one TLS record.
 	writeBuffer = 16 << 10
+	// earlyBuffer is enough before the login, where thousands may wait for their refusal.
+	earlyBuffer = 2 << 10
 )
 
-// writers are lent to sessions that have something to say, so that one that waits holds no buffer.
-var writers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, writeBuffer) }}
+// writers, and before the login earlyWriters, are lent to sessions that have something to say, so that one that waits holds
+// no buffer.
+var (
+	writers      = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, writeBuffer) }}
+	earlyWriters = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, earlyBuffer) }}
+)
 
 var (
 	// errQuit ends a session after what has been written is flushed.
@@ -70,8 +76,9 @@ type conn struct {
 	tally  tally
 
 	mu      sync.Mutex
-	waiting bool  // for a line
-	closing error // why the session is to end; nil if it is not
+	waiting bool   // for a line
+	closing error  // why the session is to end; nil if it is not
+	hurry   func() // ends a login that is being decided; nil if there is none
 }
 
 // tally is what the line at the end of a session tells.
@@ -270,6 +277,19 @@ func (c *conn) stop(cause error) {
 	if c.waiting {
 		c.nc.SetReadDeadline(time.Unix(1, 0))
 	}
+	if c.hurry != nil {
+		c.hurry()
+	}
+}
+
+// onStop has a login that is being decided end by hurry when the session is to end, nil that there is none.
+func (c *conn) onStop(hurry func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.hurry = hurry
+	if hurry != nil && c.closing != nil {
+		hurry()
+	}
 }
 
 // Abort ends the session at once.
@@ -317,7 +337,11 @@ func (s source) Read(p []byte) (int, error) {
 
 // acquire makes sure that there is a buffer to write to.
 func (c *conn) acquire() {
-	c.out = writers.Get().(*bufio.Writer)
+	pool := &writers
+	if c.drop == nil {
+		pool = &earlyWriters
+	}
+	c.out = pool.Get().(*bufio.Writer)
 	c.out.Reset(sink{c})
 }
 
@@ -327,7 +351,11 @@ func (c *conn) release() error {
 		return err // which the buffer keeps for those who write to it
 	}
 	c.out.Reset(nil)
-	writers.Put(c.out)
+	if c.out.Size() == earlyBuffer {
+		earlyWriters.Put(c.out)
+	} else {
+		writers.Put(c.out)
+	}
 	c.out = nil
 	return nil
 }

@@ -41,7 +41,9 @@ func (c *conn) pass(ctx context.Context, password string) error {
 	c.user = ""
 	ctx, cancel := context.WithTimeout(ctx, loginTime(c.server))
 	defer cancel()
-	id, err := c.server.Auth.Login(ctx, c.peer, user, password)
+	id, err := c.decide(ctx, func(ctx context.Context) (auth.Identity, error) {
+		return c.server.Auth.Login(ctx, c.peer, user, password)
+	})
 	return c.enter(ctx, id, err)
 }
 
@@ -58,8 +60,19 @@ func (c *conn) authenticate(ctx context.Context, r authRequest) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.server.loginTimeout()+loginTime(c.server))
 	defer cancel()
-	id, err := c.server.Auth.Exchange(ctx, c.peer, r.mechanism, r.initial, c.ask)
+	id, err := c.decide(ctx, func(ctx context.Context) (auth.Identity, error) {
+		return c.server.Auth.Exchange(ctx, c.peer, r.mechanism, r.initial, c.ask)
+	})
 	return c.enter(ctx, id, err)
+}
+
+// decide has a login decided. It does not keep the server from stopping, however long a refusal is delayed.
+func (c *conn) decide(ctx context.Context, by func(context.Context) (auth.Identity, error)) (auth.Identity, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	c.onStop(cancel)
+	defer c.onStop(nil)
+	return by(ctx)
 }
 
 // loginTime is how long a login may take once the client has said all: the check, its delay, and opening the maildrop.

@@ -58,6 +58,38 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
+// undecided never decides before it must.
+type undecided struct {
+	auth.Authenticator
+	asked chan struct{}
+}
+
+func (u *undecided) Login(ctx context.Context, _ auth.Peer, _, _ string) (auth.Identity, error) {
+	u.asked <- struct{}{}
+	<-ctx.Done()
+	return auth.Identity{}, fmt.Errorf("%w: %w", auth.ErrDenied, ctx.Err())
+}
+
+// TestShutdownEarly: a refusal that is delayed does not keep the server from stopping, nor does a client that owes an answer.
+func TestShutdownEarly(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	u := &undecided{w.server.Auth, make(chan struct{})}
+	w.server.Auth = u
+	refused, silent := w.dial(), w.dial()
+	refused.say("USER x")
+	refused.hear("+OK")
+	refused.say("PASS y")
+	silent.say("AUTH PLAIN")
+	silent.hear("+ ")
+	<-u.asked
+	if err := w.server.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	refused.hear("-ERR [AUTH]")
+	refused.hearEnd()
+}
+
 // TestShutdownDeadline: a client that does not read is cut off when the time is up.
 func TestShutdownDeadline(t *testing.T) {
 	t.Parallel()
