@@ -146,6 +146,9 @@ func resync(ctx context.Context, b *Bench) (float64, error) {
 	if err := c.can("QRESYNC"); err != nil {
 		return 0, err
 	}
+	if err := c.do("ENABLE CONDSTORE", nil); err != nil { // some servers count changes from then on only
+		return 0, err
+	}
 	at, flagged, gone, err := b.changeMuch(c)
 	if err != nil {
 		return 0, err
