@@ -83,6 +83,12 @@ func TestRefusals(t *testing.T) {
 	if err := os.WriteFile(blocked, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	few, odd := filepath.Join(t.TempDir(), "few"), filepath.Join(t.TempDir(), "odd")
+	for path, text := range map[string]string{few: "# one\nu@example.org:x:y\n", odd: "\nu@example.org\n"} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for line, want := range map[string]string{
 		"nonsense":                       `there is no command "postern nonsense"; "postern --help"`,
 		"acount list":                    `there is no command "postern acount" (did you mean "account"?)`,
@@ -95,11 +101,20 @@ func TestRefusals(t *testing.T) {
 		"serve --log-level=loud":         `log.level (--log-level): "loud" is not known`,
 		"config check --imap-listen=993": `imap.listen (--imap-listen): "993" is not an address`,
 		"config check --config=/nowhere": "configuration file: open /nowhere",
-		"account add a@example.org --password-stdin --quota=much":                                  `quota "much": write a size`,
-		"account add a@example.org --password-stdin":                                               "no password on standard input",
-		"account passwd a@example.org":                                                             "use --password-stdin",
-		"account add a@example.org --hash-stdin":                                                   "no hash on standard input",
-		"account list --data-dir=" + blocked + "/data":                                             "name another with --data-dir",
+		"account add a@example.org --password-stdin --quota=much": `quota "much": write a size`,
+		"account add a@example.org --password-stdin":              "no password on standard input",
+		"account passwd a@example.org":                            "use --password-stdin",
+		"account add a@example.org --hash-stdin":                  "no hash on standard input",
+		"account list --data-dir=" + blocked + "/data":            "name another with --data-dir",
+		"bench":                      "no server to measure: give --imap",
+		"bench --imap=127.0.0.1:993": "no accounts: give --users-file",
+		"bench --imap=127.0.0.1:993 --user-pattern=u@example.org":                                  "%d must stand where the number comes",
+		"bench --imap=127.0.0.1:993 --user-pattern=u%d@example.org":                                "--user-pattern needs --password-file",
+		"bench --imap=127.0.0.1:993 --users-file=/nowhere":                                         "--users-file: open /nowhere",
+		"bench --imap=127.0.0.1:993 --users-file=" + few:                                           "1 accounts are too few",
+		"bench --imap=127.0.0.1:993 --users-file=" + odd:                                           "line 2 of " + odd + " is not",
+		"bench --imap=127.0.0.1:993 --users-file=" + few + " --ca-file=" + few:                     "--ca-file: no certificate in",
+		"bench --steps=fecth-*":                                                                    `there is no step "fecth-*"; "postern bench --list"`,
 		"health --http-listen=off":                                                                 "http.listen is off",
 		"health --http-listen=127.0.0.1:1":                                                         `is "postern serve" running?`,
 		"account list --embedded-bin-dir=/nowhere --data-dir=" + t.TempDir():                       "no PostgreSQL server found in /nowhere",

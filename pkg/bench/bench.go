@@ -12,7 +12,7 @@ import (
 
 // MinLogins is how many accounts a Target needs: the first holds the archive that is read, two have parts of their own, and
 // deliveries are spread over the others.
-const MinLogins = 8
+const MinLogins = 5
 
 // Login is one account.
 type Login struct {
@@ -44,6 +44,7 @@ type Options struct {
 	Messages int           // in the archive: 2,000
 	Burst    int           // messages that one run delivers or appends: 500, and at most a quarter of Messages
 	Sample   int           // messages in steps with a command each: 500, and at most Messages
+	Idlers   int           // sessions that wait while memory is measured: 200
 	Small    bool          // short mails only, for archives of which the mixed ones would take too much room
 	Seed     uint64        // another seed makes other mails
 	Steps    []string      // names or patterns ("fetch-*") of the steps to prepare for; nil is all
@@ -56,6 +57,7 @@ type Options struct {
 const (
 	defaultMessages = 2000
 	defaultBurst    = 500
+	defaultIdlers   = 200
 	defaultLeast    = 300 * time.Millisecond
 )
 
@@ -70,6 +72,9 @@ func (o Options) withDefaults() Options {
 		o.Sample = defaultBurst
 	}
 	o.Sample = min(o.Sample, o.Messages)
+	if o.Idlers <= 0 {
+		o.Idlers = defaultIdlers
+	}
 	if o.Least == 0 {
 		o.Least = defaultLeast
 	}

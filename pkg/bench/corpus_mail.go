@@ -112,20 +112,23 @@ type body struct {
 	text string // UTF-8, lines with CRLF
 }
 
+// wordsInLine are the most: then no line is wrapped.
+const wordsInLine = 11
+
 // text makes a mail's text: mostly short, some long.
 func (m mail) text(small bool) body {
 	lines := 4 + skewed(m.r, 120)
 	if small {
 		lines = 2 + skewed(m.r, 12)
 	}
-	words, space, perLine := englishWords, " ", 11
+	words, space := englishWords, " "
 	switch m.language {
 	case german:
 		words = germanWords
 	case french:
 		words = frenchWords
 	case jis, japanese8, raw:
-		words, space, perLine = japaneseWords, "", 9
+		words, space = japaneseWords, ""
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %d%s", greetings[m.language], m.n, lineEnd+lineEnd)
@@ -137,7 +140,7 @@ func (m mail) text(small bool) body {
 		if m.n%11 == 3 && i%13 == 2 {
 			b.WriteString(".") // a line that LMTP and POP3 must double the dot of
 		}
-		b.WriteString(sentence(m.r, words, 1+m.r.IntN(perLine), space))
+		b.WriteString(sentence(m.r, words, 5+m.r.IntN(wordsInLine-4), space))
 		b.WriteString(lineEnd)
 	}
 	return body{m: m, text: b.String()}

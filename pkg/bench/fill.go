@@ -18,16 +18,16 @@ const (
 	resyncBox  = "bench-resync"   // what changes while a client is away
 )
 
-// Parts of the accounts.
+// Parts of the accounts, by their place.
 const (
-	reader0    = iota // whose archive is read
-	hotUser           // whose INBOX everybody delivers to
-	idleUser          // who waits for mail
-	spreadFrom        // deliveries are spread over this one and all that follow
+	archiveUser = iota // whose archive is read
+	hotUser            // whose INBOX everybody delivers to
+	idleUser           // who waits for mail
+	spreadFrom         // deliveries are spread over this one and all that follow
 )
 
 // archivist is the account with the archive.
-func (b *Bench) archivist() Login { return b.target.Logins[reader0] }
+func (b *Bench) archivist() Login { return b.target.Logins[archiveUser] }
 
 // prepare looks at all accounts and fills the archive.
 func (b *Bench) prepare(ctx context.Context, archive bool) error {
@@ -71,8 +71,12 @@ func (b *Bench) claim(ctx context.Context, l Login) error {
 		return err
 	}
 	defer c.close()
+	return c.claim(l.Address)
+}
+
+func (c *imapConn) claim(address string) error {
 	marked := false
-	err = c.do(`LIST "" `+markBox, func(r response) error {
+	err := c.do(`LIST "" `+markBox, func(r response) error {
 		marked = marked || strings.HasPrefix(string(r.line), "LIST ")
 		return nil
 	})
@@ -82,7 +86,7 @@ func (b *Bench) claim(ctx context.Context, l Login) error {
 	if n, err := c.count("INBOX"); err != nil {
 		return err
 	} else if n > 0 {
-		return fmt.Errorf("%s has %d messages: measuring removes mail, so it needs accounts that have none", l.Address, n)
+		return fmt.Errorf("%s has %d messages: measuring removes mail, so it needs accounts that have none", address, n)
 	}
 	return c.do("CREATE "+markBox, nil)
 }

@@ -11,7 +11,7 @@ import (
 
 const (
 	loginsAtOnce = 8
-	loginsInAll  = 64 // of one round
+	loginsInAll  = 64 // of one round, but at most as many as Options.Sample
 )
 
 func loginSteps() []Step {
@@ -38,6 +38,7 @@ func (b *Bench) loginRate(ctx context.Context, resumed bool) (float64, error) {
 			}
 		}
 	}
+	n := min(loginsInAll, b.o.Sample)
 	return b.rate(func() (float64, time.Duration, error) {
 		var next, resumptions atomic.Int64
 		spent, err := timed(func() error {
@@ -46,7 +47,7 @@ func (b *Bench) loginRate(ctx context.Context, resumed bool) (float64, error) {
 				all.Go(func() error {
 					for {
 						i := int(next.Add(1)) - 1
-						if i >= loginsInAll {
+						if i >= n {
 							return nil
 						}
 						was, err := b.loginOnce(ctx, b.target.Logins[i%len(b.target.Logins)], conf)
@@ -61,10 +62,10 @@ func (b *Bench) loginRate(ctx context.Context, resumed bool) (float64, error) {
 			}
 			return all.Wait()
 		})
-		if err == nil && resumed && resumptions.Load() < loginsInAll*9/10 {
+		if err == nil && resumed && resumptions.Load() < int64(n)*9/10 {
 			err = unable("the server does not resume TLS sessions")
 		}
-		return loginsInAll, spent, err
+		return float64(n), spent, err
 	})
 }
 

@@ -8,9 +8,8 @@ import (
 )
 
 const (
-	idlers      = 200             // sessions
-	settleEvery = 3 * time.Second // memory is asked for so often
-	settleAtEnd = 15              // so many times at most
+	settleEvery = 10 // memory is asked for whenever so many times Options.Least have passed
+	settleAtEnd = 15 // so many times at most
 )
 
 func memorySteps() []Step {
@@ -31,13 +30,13 @@ func idleMemory(ctx context.Context, b *Bench) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	rest, err := b.idlers(ctx, users, idlers)
+	rest, err := b.idlers(ctx, users, b.o.Idlers)
 	defer closeAll(rest)
 	if err != nil {
 		return 0, err
 	}
 	after, err := b.settled(ctx)
-	return float64(after-before) / 1024 / idlers, err
+	return float64(after-before) / 1024 / float64(b.o.Idlers), err
 }
 
 // idlers opens n sessions that wait in IDLE.
@@ -86,7 +85,7 @@ func (b *Bench) settled(ctx context.Context) (int64, error) {
 		if err != nil {
 			return 0, err
 		}
-		for until := time.Now().Add(settleEvery); time.Now().Before(until); {
+		for until := time.Now().Add(settleEvery * b.o.Least); time.Now().Before(until); {
 			if err := c.do("LIST \"\" *", nil); err != nil {
 				return 0, err
 			}
