@@ -148,14 +148,22 @@ func (r *notifyRequest) parseEvents(d *wire.Decoder, g *eventGroup) {
 
 // parseFetch reads what the client wants to know of new messages. Only of the selected mailbox it can be told that.
 func (g *eventGroup) parseFetch(d *wire.Decoder) {
-	var f fetchRequest
-	d.List(func() { f.add(d, parseFetchItem(d, d.Keyword())) })
-	if len(f.items) == 0 || !g.selected() {
+	g.fetch = parseDescription(d).items
+	if !g.selected() {
 		d.Fail("no list of FETCH data items here")
 	}
-	f.byUID = true
-	f.implied() // the UID: message numbers say little to a client that is told at any time
-	g.fetch = f.items
+}
+
+// parseDescription reads a list of FETCH data items, for messages that are told of unasked. The UID goes with them: message
+// numbers say little to a client that is told at any time.
+func parseDescription(d *wire.Decoder) fetchRequest {
+	f := fetchRequest{byUID: true}
+	d.List(func() { f.add(d, parseFetchItem(d, d.Keyword())) })
+	if len(f.items) == 0 {
+		d.Fail("a FETCH data item before this")
+	}
+	f.implied()
+	return f
 }
 
 func (g *eventGroup) selected() bool {

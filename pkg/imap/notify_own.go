@@ -58,7 +58,6 @@ func (n *notification) ownAnnotations(box store.MailboxID, values []store.Annota
 }
 
 // tellFresh tells of new messages what the client wants to know of them (RFC 5465 §5.2). It has been told that they are there.
-// As for FETCH, there is no deadline but that of each write: it takes as long as the client does.
 func (c *conn) tellFresh(ctx context.Context, uids []imap.UID) error {
 	if c.notified == nil || len(c.notified.selected.fetch) == 0 || len(uids) == 0 {
 		return c.enc.Err()
@@ -68,8 +67,14 @@ func (c *conn) tellFresh(ctx context.Context, uids []imap.UID) error {
 		return c.enc.Err()
 	}
 	set := subtract(store.UIDSetOf(uids), store.Normalize(c.notified.ownUIDs))
+	return c.describe(ctx, fetchRequest{items: c.notified.selected.fetch, byUID: true}, set)
+}
+
+// describe tells of messages unasked what FETCH would. As for FETCH, there is no deadline but that of each write: it takes as
+// long as the client does.
+func (c *conn) describe(ctx context.Context, r fetchRequest, set imap.UIDSet) error {
 	f := &fetching{
-		c: c, r: fetchRequest{items: c.notified.selected.fetch, byUID: true},
+		c: c, r: r,
 		w:       fetchWriter{Encoder: c.enc, flags: newFlagTexts(c.sel.snap.Keywords(), c.sel.recent)},
 		windows: windows{place: &c.sel.place},
 	}

@@ -104,7 +104,7 @@ func (c *conn) find(ctx context.Context, r *searchRequest, arrange func([]imap.U
 	}
 	c.sel.save(r.ret, uids)
 	if r.ret != nil && r.ret.update {
-		live.members = store.UIDSetOf(slices.Sorted(slices.Values(uids)))
+		live.members, live.describe = store.UIDSetOf(slices.Sorted(slices.Values(uids))), r.ret.describe
 		if live.by = r.by; live.by != nil {
 			live.sorted = slices.Clone(uids)
 		}

@@ -5,6 +5,7 @@ package imap
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -31,6 +32,7 @@ type liveSearch struct {
 	byUID    bool
 	criteria store.Criteria // as the client wrote them, "*" and \Recent included
 	members  imap.UIDSet    // the result, as the client knows it
+	describe *fetchRequest  // what it wants to know of new messages in it; nil for nothing
 
 	by     []order.Criterion // of SORT
 	sorted []imap.UID        // the result in that order
@@ -125,7 +127,7 @@ func (c *conn) tellRemoved() {
 	}
 	gone := store.UIDSetOf(s.view.Gone())
 	for _, l := range slices.Clone(s.live) {
-		c.tellChange(l, common(l.members, gone), nil, nil)
+		c.tellChange(l, resultChange{gone: common(l.members, gone)})
 	}
 }
 
@@ -136,20 +138,38 @@ func (c *conn) tellUpdates(ctx context.Context) error {
 		s.touched = nil
 		return nil
 	}
-	ctx, cancel := c.briefly(ctx)
-	defer cancel()
 	for _, l := range slices.Clone(s.live) {
-		if err := c.update(ctx, l); err != nil {
+		ch, err := c.review(ctx, l)
+		if err == nil {
+			err = c.describeNew(ctx, l, ch)
+		}
+		if err != nil {
 			return fmt.Errorf("update of a search: %w", err)
+		}
+		if s.findLive(l.tag) >= 0 {
+			c.tellChange(l, ch)
+			l.last, l.checked = ch.last, ch.at
 		}
 	}
 	s.touched = nil
 	return nil
 }
 
-// update looks at what may have begun or ceased to match.
-func (c *conn) update(ctx context.Context, l *liveSearch) error {
-	s, now := c.sel, time.Now()
+// resultChange is what becomes of a result.
+type resultChange struct {
+	gone, come imap.UIDSet
+	sorted     []imap.UID // of a SORT, as it will be; nil if nothing joins it
+	last       imap.UID   // see liveSearch
+	at         time.Time
+}
+
+// review looks at what may have begun or ceased to match.
+func (c *conn) review(ctx context.Context, l *liveSearch) (ch resultChange, err error) {
+	ctx, cancel := c.briefly(ctx)
+	defer cancel()
+	s := c.sel
+	ch.last, ch.at = l.last, l.checked
+	now := time.Now()
 	last, _ := s.view.UID(s.view.Len())
 	doubtful := slices.Clone(s.touched)
 	if last != l.last {
@@ -157,7 +177,7 @@ func (c *conn) update(ctx context.Context, l *liveSearch) error {
 	}
 	doubtful = l.aged(s.snap, now, doubtful)
 	if len(doubtful) == 0 {
-		return nil
+		return ch, nil
 	}
 	doubtful = slices.DeleteFunc(doubtful, func(uid imap.UID) bool { return uid == 0 }) // the last of none
 	slices.Sort(doubtful)
@@ -167,19 +187,35 @@ func (c *conn) update(ctx context.Context, l *liveSearch) error {
 	k.UID = slices.Insert(k.UID, 0, look)
 	uids, err := s.account.Search(ctx, s.snap, &k)
 	if err != nil {
-		return err
+		return ch, err
 	}
 	match := store.UIDSetOf(uids)
-	gone, come := common(l.members, subtract(look, match)), subtract(match, l.members)
-	var sorted []imap.UID
+	ch.gone, ch.come = common(l.members, subtract(look, match)), subtract(match, l.members)
 	if l.by != nil {
-		if sorted, err = c.arrange(ctx, l, gone, come); err != nil {
-			return err
+		if ch.sorted, err = c.arrange(ctx, l, ch.gone, ch.come); err != nil {
+			return ch, err
 		}
 	}
-	l.last, l.checked = last, now
-	c.tellChange(l, gone, come, sorted)
-	return nil
+	ch.last, ch.at = last, now
+	return ch, nil
+}
+
+// describeNew describes the new messages in a result: after their EXISTS, before they are told to be in it (RFC 5465 §7,
+// where §5.2 says the opposite: erratum 4833). Those that had been there and match by now are not new.
+func (c *conn) describeNew(ctx context.Context, l *liveSearch, ch resultChange) error {
+	if l.describe == nil {
+		return nil
+	}
+	fresh := common(ch.come, imap.UIDSet{{Start: l.last + 1, Stop: math.MaxUint32}})
+	switch n := size(fresh); {
+	case n == 0:
+		return nil
+	case n > maxToldNew:
+		c.unfollow(l.tag)
+		c.refuseUpdates(l, "There are too many new messages to describe.")
+		return nil
+	}
+	return c.describe(ctx, *l.describe, fresh)
 }
 
 // aged appends the messages that have come of one of the ages since that was last looked at: not more often than once a
@@ -202,9 +238,8 @@ func (l *liveSearch) aged(snap *store.Snapshot, now time.Time, uids []imap.UID) 
 
 // tellChange tells of messages that leave a result and of others that join it. The place in it goes without saying: it is in
 // the order of the mailbox (RFC 5267 §4.3.2).
-//
-// sorted is the result of a SORT as it will be; nil if nothing joins it.
-func (c *conn) tellChange(l *liveSearch, gone, come imap.UIDSet, sorted []imap.UID) {
+func (c *conn) tellChange(l *liveSearch, ch resultChange) {
+	gone, come := ch.gone, ch.come
 	if len(gone) == 0 && len(come) == 0 {
 		return
 	}
@@ -215,7 +250,7 @@ func (c *conn) tellChange(l *liveSearch, gone, come imap.UIDSet, sorted []imap.U
 	}
 	switch {
 	case l.by != nil:
-		c.tellPlaces(l, gone, come, sorted)
+		c.tellPlaces(l, ch)
 	case len(gone) > 0:
 		c.enc.Atom(" REMOVEFROM (0 ").NumSet(c.numbers(gone, l.byUID)).Byte(')')
 		fallthrough

@@ -13,9 +13,10 @@ import (
 type searchReturn struct {
 	imap.SearchOptions
 	partial   *partial
-	relevancy bool // RFC 6203 §4
-	update    bool // tell of changes: see liveSearch
-	context   bool // a hint that there will be more like it, which needs nothing of us (RFC 5267 §4.2)
+	relevancy bool          // RFC 6203 §4
+	update    bool          // tell of changes: see liveSearch
+	describe  *fetchRequest // and this of new messages among them (RFC 5465 §7); nil for nothing
+	context   bool          // a hint that there will be more like it, which needs nothing of us (RFC 5267 §4.2)
 }
 
 // returnOption is a result option.
@@ -34,8 +35,20 @@ var searchReturns = map[string]returnOption{
 	"SAVE":      {only(imap.CapSearchRes), func(_ *wire.Decoder, o *searchReturn) { o.ReturnSave = true }},
 	"PARTIAL":   {[]imap.Cap{capPartial, capContext}, parseReturnPartial},
 	"RELEVANCY": {only(imap.CapSearchFuzzy), func(_ *wire.Decoder, o *searchReturn) { o.relevancy = true }},
-	"UPDATE":    {only(capContext), func(_ *wire.Decoder, o *searchReturn) { o.update = true }},
+	"UPDATE":    {only(capContext), parseReturnUpdate},
 	"CONTEXT":   {only(capContext), func(_ *wire.Decoder, o *searchReturn) { o.context = true }},
+}
+
+// parseReturnUpdate reads what the client wants to be told of new messages, if anything (RFC 5465 §7). The space before it is
+// in the example only, not in the grammar.
+func parseReturnUpdate(d *wire.Decoder, o *searchReturn) {
+	o.update = true
+	if !d.Knows(imap.CapNotify) || d.Peek() != '(' && !d.PeekList() {
+		return
+	}
+	d.TrySP()
+	f := parseDescription(d)
+	o.describe = &f
 }
 
 // capContext stands for the CONTEXT= of the command that the options are for.

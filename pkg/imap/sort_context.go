@@ -86,20 +86,21 @@ func without(list []imap.UID, set imap.UIDSet) []imap.UID {
 
 // tellPlaces writes what leaves a sorted result, the last first, then what joins it, the first first: so each place is right
 // when its turn comes (RFC 5267 §4.3.2).
-func (c *conn) tellPlaces(l *liveSearch, gone, come imap.UIDSet, sorted []imap.UID) {
+func (c *conn) tellPlaces(l *liveSearch, ch resultChange) {
+	sorted := ch.sorted
 	if sorted == nil {
-		sorted = without(l.sorted, gone)
+		sorted = without(l.sorted, ch.gone)
 	}
 	open := " REMOVEFROM ("
 	for i := len(l.sorted) - 1; i >= 0; i-- {
-		if gone.Contains(l.sorted[i]) {
+		if ch.gone.Contains(l.sorted[i]) {
 			c.tellAt(l, &open, i, l.sorted[i])
 		}
 	}
 	c.closePlaces(open, " REMOVEFROM (")
 	open = " ADDTO ("
 	for i, uid := range sorted {
-		if come.Contains(uid) {
+		if ch.come.Contains(uid) {
 			c.tellAt(l, &open, i, uid)
 		}
 	}
