@@ -66,7 +66,7 @@ func TestBudget(t *testing.T) {
 	io.WriteString(&mail, "From: Ann <ann@example.com>\r\nTo: Bob <bob@example.org>\r\nSubject: a\r\nMessage-ID: <1@example.com>\r\n\r\n")
 	mail.Write(bytes.Repeat([]byte("Some words of every day, and some more of them.\r\n"), 400))
 	mail.WriteString(".\r\n")
-	allocs.Check(t, "a delivery", allocs.Most{Objects: 142, Octets: 13856}, func() {
+	allocs.Check(t, "a delivery", allocs.Most{Objects: 100, Octets: 6576}, func() {
 		say(begin, 3)
 		say(mail.Bytes(), 1)
 	})

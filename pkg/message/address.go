@@ -5,7 +5,18 @@ import "strings"
 // parseAddresses reads a list of addresses (RFC 5322 §3.4, and the obsolete forms of §4.4), unfolded. It never fails: what
 // is no address becomes the nearest one. When the value has been cut, so has its last address, which is left out.
 func parseAddresses(s string, cut bool) []Address {
-	p := addressParser{s: s}
+	var p addressParser
+	return p.parse(s, cut)
+}
+
+// parse is parseAddresses with memory of p, which can be used again.
+func (p *addressParser) parse(s string, cut bool) []Address {
+	if s == "" {
+		return nil
+	}
+	p.reset()
+	*p = addressParser{s: s, phrase: p.phrase, local: p.local, host: p.host, comment: p.comment}
+	p.out = make([]Address, 0, min(1+strings.Count(s, ","), fewAddresses))
 	for p.i < len(p.s) && len(p.out) < maxAddresses {
 		p.next()
 	}
@@ -15,6 +26,9 @@ func parseAddresses(s string, cut bool) []Address {
 	p.endGroup()
 	return p.out
 }
+
+// fewAddresses is for how many room is made at once: commas need not be between addresses.
+const fewAddresses = 16
 
 // addressParser reads a list word by word. Beside the words it knows six characters: , ; : < > @.
 type addressParser struct {
@@ -200,7 +214,7 @@ func commentText(s string, i int) ([]byte, int) {
 
 // endAddress adds the address that has been read to the list, if there is any.
 func (p *addressParser) endAddress() {
-	local, host := string(p.local), string(p.host)
+	local := p.local
 	switch {
 	case p.angle, p.at:
 		if p.name == nil && len(p.comment) > 0 {
@@ -212,9 +226,10 @@ func (p *addressParser) endAddress() {
 		return
 	case p.words > 1: // a name without an address
 		name := string(p.phrase)
-		p.name, local = &name, ""
+		p.name, local = &name, nil
 	}
-	p.out = append(p.out, Address{Name: p.name, Mailbox: &local, Host: &host})
+	spec := &struct{ local, host string }{string(local), string(p.host)}
+	p.out = append(p.out, Address{Name: p.name, Mailbox: &spec.local, Host: &spec.host})
 	p.reset()
 }
 

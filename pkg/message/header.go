@@ -69,6 +69,7 @@ type header struct {
 	current field
 	total   int
 	values  [fieldCount]value
+	list    addressParser
 }
 
 type value struct {
@@ -214,7 +215,7 @@ func (h *header) envelope() *Envelope {
 
 func (h *header) addresses(f field) []Address {
 	v := &h.values[f]
-	return parseAddresses(clean(v.raw), v.cut)
+	return h.list.parse(clean(v.raw), v.cut)
 }
 
 // clean unfolds a value (RFC 5322 §2.2.3): CR, LF and NUL, which no reply may hold, go, as does white space at the ends.

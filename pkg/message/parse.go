@@ -1,6 +1,9 @@
 package message
 
-import "bytes"
+import (
+	"bytes"
+	"sync"
+)
 
 // Bounds of the tree (REQUIREMENTS 21). What lies beyond them is not lost, only not taken apart: a container that is too
 // deep is one opaque part, and so is all that follows the last part allowed.
@@ -53,11 +56,32 @@ type frame struct {
 	digest    bool   // the part is in a multipart/digest: its default type is message/rfc822
 }
 
+// parsers are used one after another: most of what they hold is the same for every message.
+var parsers = sync.Pool{New: func() any { return &parser{boundaries: map[string]int{}} }}
+
 func newParser() *parser {
-	p := &parser{boundaries: map[string]int{}}
+	p := parsers.Get().(*parser)
 	p.begin(0, false, true)
 	p.root = p.open[0].part
 	return p
+}
+
+// Of a parser that has become greater than that nothing is used again.
+const (
+	parserOctets = 32 << 10
+	parserParts  = 100
+)
+
+// release gives p back, without what it has made.
+func (p *parser) release() {
+	if p.kept+p.head.total > parserOctets || cap(p.line) > parserOctets || p.parts > parserParts {
+		return
+	}
+	clear(p.open[:cap(p.open)])
+	clear(p.boundaries)
+	p.head.list.out = nil
+	*p = parser{line: p.line[:0], head: p.head, open: p.open[:0], boundaries: p.boundaries}
+	parsers.Put(p)
 }
 
 // write takes the next octets of the message.

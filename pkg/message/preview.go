@@ -61,7 +61,10 @@ func (p *Part) previewable(texts []*Part) []*Part {
 }
 
 // previewer is memory for making previews: they are made for every message that arrives.
-type previewer struct{ raw, a, b []byte }
+type previewer struct {
+	raw, a, b []byte
+	line      oneLine
+}
 
 var previewers = sync.Pool{New: func() any { return new(previewer) }}
 
@@ -85,19 +88,23 @@ func (w *previewer) preview(p *Part, body io.ReaderAt) (string, error) {
 // text makes a preview of the beginning of a text. full says that more octets would not change it.
 func (w *previewer) text(p *Part, whole bool) (s string, full bool) {
 	text := w.decode(p, whole)
-	if p.Subtype == "HTML" {
-		return fold200(string(text))
-	}
-	if !whole { // a line that is cut off may be one to leave out
+	w.line.reset()
+	switch {
+	case p.Subtype == "HTML":
+		w.line.add(text)
+		return w.line.String(), w.line.full
+	case !whole: // a line that is cut off may be one to leave out
 		text = text[:bytes.LastIndexByte(text, '\n')+1]
 	}
-	if s, full = fold200(ownWords(string(text))); s == "" && whole {
-		s, full = fold200(string(text)) // better the words of others than none
+	ownWords(text, w.line.add)
+	if len(w.line.b) == 0 && whole {
+		w.line.reset()
+		w.line.add(text) // better the words of others than none
 	}
-	if strings.HasPrefix(s, "-----BEGIN PGP MESSAGE") {
+	if bytes.HasPrefix(w.line.b, []byte("-----BEGIN PGP MESSAGE")) {
 		return "", true
 	}
-	return s, full
+	return w.line.String(), w.line.full
 }
 
 // decode undoes transfer encoding, charset and HTML of what is in raw.
@@ -128,93 +135,115 @@ func (w *previewer) transform(t transform.Transformer, src []byte, whole bool) [
 	return w.b[:n]
 }
 
-// ownWords leaves out of a text what is not said in it: quotes and the lines that introduce them, lines that are drawn,
-// signatures and what follows them.
-func ownWords(text string) string {
-	var own strings.Builder
-	intro := "" // a line that may introduce a quote
+// ownWords says what is said in a text itself, until say has had enough: without quotes and the lines that introduce them,
+// lines that are drawn, signatures and what follows them.
+func ownWords(text []byte, say func(line []byte) bool) {
+	var intro []byte // a line that may introduce a quote
 	armor := false
-	for line := range strings.Lines(text) {
-		line = strings.TrimRight(line, "\r\n")
-		bare := strings.TrimSpace(line)
+	for line := range bytes.Lines(text) {
+		line = bytes.TrimRight(line, "\r\n")
+		bare := bytes.TrimSpace(line)
 		switch {
 		case armor:
-			armor = bare != ""
+			armor = len(bare) > 0
 			continue
-		case strings.HasPrefix(bare, "-----BEGIN PGP SIGNED"):
+		case bytes.HasPrefix(bare, []byte("-----BEGIN PGP SIGNED")):
 			armor = true // its headers, to the empty line
 			continue
-		case line == "-- " || line == "--" || isDivider(bare):
-			own.WriteString(intro)
-			return own.String()
-		case strings.HasPrefix(bare, ">"):
-			intro = ""
+		case string(line) == "-- " || string(line) == "--" || isDivider(bare):
+			say(intro)
+			return
+		case bytes.HasPrefix(bare, []byte(">")):
+			intro = nil
 			continue
-		case bare == "" || isDrawn(bare):
-			continue
-		}
-		own.WriteString(intro)
-		intro = ""
-		if strings.HasSuffix(bare, ":") || strings.HasSuffix(bare, "：") {
-			intro = bare + "\n"
+		case len(bare) == 0 || isDrawn(bare):
 			continue
 		}
-		own.WriteString(bare)
-		own.WriteByte('\n')
+		say(intro)
+		intro = nil
+		if bytes.HasSuffix(bare, []byte(":")) || bytes.HasSuffix(bare, []byte("：")) {
+			intro = bare
+		} else if !say(bare) {
+			return
+		}
 	}
-	own.WriteString(intro)
-	return own.String()
+	say(intro)
 }
 
 // isDivider tells the lines that programs put before a message to which another is the answer, and before a signature.
-func isDivider(line string) bool {
-	return strings.HasPrefix(line, "-----Original Message") || strings.HasPrefix(line, "-----BEGIN PGP SIGNATURE")
+func isDivider(line []byte) bool {
+	return bytes.HasPrefix(line, []byte("-----Original Message")) || bytes.HasPrefix(line, []byte("-----BEGIN PGP SIGNATURE"))
 }
 
 // isDrawn tells lines without a word.
-func isDrawn(line string) bool {
-	return len(line) > 2 && strings.Trim(line, "-=_*#~+.|/\\<> \t") == ""
+func isDrawn(line []byte) bool {
+	for _, c := range line {
+		if strings.IndexByte("-=_*#~+.|/\\<> \t", c) < 0 {
+			return false
+		}
+	}
+	return len(line) > 2
 }
 
-// fold200 makes one line of a text: white space becomes a space, what is not seen goes. It cuts it where a character that
-// is seen ends; full says that it had to.
-func fold200(text string) (s string, full bool) {
-	var b strings.Builder
-	n, cut := 0, 0 // characters; octets before the last one that is seen and can be left out
-	space := false
-	prev, flags := rune(0), 0
-	for _, r := range text {
-		switch {
-		case unicode.IsSpace(r):
-			space = n > 0
-			continue
-		case unseen(r) || r == zwnj && space:
-			continue
-		}
-		if r >= 0x1F1E6 && r <= 0x1F1FF { // two of them are a flag
-			flags++
-		} else {
-			flags = 0
-		}
-		if space || !joins(prev, r) && (flags == 0 || flags%2 == 1) {
-			cut = b.Len()
-		}
-		if space {
-			if n++; n < maxPreview {
-				b.WriteByte(' ')
-			}
-			space = false
-		}
-		if n++; n > maxPreview {
-			if cut == 0 {
-				cut = b.Len() // one character of so many marks is none
-			}
-			return strings.TrimRight(b.String()[:cut], " "), true
-		}
-		b.WriteRune(r)
-		prev = r
+// oneLine makes one line of a text, cut where a character that is seen ends: white space becomes a space, what is not seen
+// goes. The zero value is ready.
+type oneLine struct {
+	b      []byte
+	n, cut int // characters; octets before the last one that is seen and can be left out
+	space  bool
+	prev   rune
+	flags  int
+	full   bool // it had to be cut
+}
+
+func (l *oneLine) reset() { *l = oneLine{b: l.b[:0]} }
+
+// String is the line.
+func (l *oneLine) String() string { return string(l.b) }
+
+// add adds a line, and reports whether there is room for another.
+func (l *oneLine) add(line []byte) bool {
+	l.space = l.n > 0
+	for len(line) > 0 && !l.full {
+		r, size := utf8.DecodeRune(line)
+		line = line[size:]
+		l.char(r)
 	}
-	return b.String(), false
+	return !l.full
+}
+
+func (l *oneLine) char(r rune) {
+	switch {
+	case unicode.IsSpace(r):
+		l.space = l.n > 0
+		return
+	case unseen(r) || r == zwnj && l.space:
+		return
+	}
+	if r >= 0x1F1E6 && r <= 0x1F1FF { // two of them are a flag
+		l.flags++
+	} else {
+		l.flags = 0
+	}
+	if l.space || !joins(l.prev, r) && (l.flags == 0 || l.flags%2 == 1) {
+		l.cut = len(l.b)
+	}
+	if l.space {
+		if l.n++; l.n < maxPreview {
+			l.b = append(l.b, ' ')
+		}
+		l.space = false
+	}
+	if l.n++; l.n > maxPreview {
+		if l.cut > 0 { // else one character of so many marks is none
+			l.b = l.b[:l.cut]
+		}
+		l.b = bytes.TrimRight(l.b, " ")
+		l.full = true
+		return
+	}
+	l.b = utf8.AppendRune(l.b, r)
+	l.prev = r
 }
 
 const (
@@ -228,11 +257,14 @@ func unseen(r rune) bool {
 	case '\u00ad', '\u034f', '\u061c', '\u200b', '\u200e', '\u200f', '\u2060', '\ufeff', '\ufffd':
 		return true
 	}
-	return unicode.Is(unicode.Cc, r) || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069
+	return r < ' ' || r >= 0x7f && r < 0xa0 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069
 }
 
 // joins tells whether r is seen as part of the character before it: roughly the extended grapheme clusters of UAX #29.
 func joins(prev, r rune) bool {
+	if r < 0x300 { // the first mark
+		return false
+	}
 	return r == zwj || r == zwnj || prev == zwj && r > 0x2000 ||
 		unicode.In(r, unicode.Mn, unicode.Me, unicode.Mc) ||
 		r == 0xff9e || r == 0xff9f || // the voicing of narrow kana

@@ -62,6 +62,7 @@ func (s *Spooled) fill(r io.Reader, o SpoolOptions) error {
 	in := chunkReader{r: r, limit: o.Limit, buf: buf[:]}
 	hash := sha256.New()
 	parse := newParser()
+	defer parse.release()
 	var lines normaliser
 	for {
 		raw, err := in.next()
