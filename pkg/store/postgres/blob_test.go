@@ -2,6 +2,8 @@ package postgres
 
 import (
 	"bytes"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -175,5 +177,29 @@ func BenchmarkEncodePart(b *testing.B) {
 				sealed = encodePart(sealed[:0], testBlobKey(b, key, store.MessageID(i)), 0, columnData, raw)
 			}
 		})
+	}
+}
+
+// TestDerive: keys are those of HKDF.
+func TestDerive(t *testing.T) {
+	t.Parallel()
+	k := &dataKey{secret: bytes.Repeat([]byte("secret"), 6)[:keySize]}
+	for _, info := range []string{"", "postern body:\x00\x01", "postern derived", "postern derived"} {
+		key, err := hkdf.Expand(sha256.New, k.secret, info, keySize)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := newAEAD(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := k.derive(info)
+		if err != nil {
+			t.Fatal(err)
+		}
+		nonce, sealed := make([]byte, got.NonceSize()), []byte("text")
+		if !bytes.Equal(got.Seal(nil, nonce, sealed, nil), want.Seal(nil, nonce, sealed, nil)) {
+			t.Errorf("%q: another key", info)
+		}
 	}
 }
