@@ -51,6 +51,8 @@ const (
 	goCrypt    = "github.com/go-crypt/crypt"
 	zxcvbn     = "github.com/ccojocar/zxcvbn-go"
 	scram      = "github.com/xdg-go/scram"
+	goOIDC     = "github.com/coreos/go-oidc/v3"
+	goJOSE     = "github.com/go-jose/go-jose/v4"
 
 	progressbar = "github.com/schollz/progressbar/v3"
 )
@@ -76,6 +78,11 @@ var layers = map[string]layer{
 		ours: []string{"pkg/store"}, theirs: []string{goSASL, argon2id, goCrypt, scram, zxcvbn, xcrypto, xtext, zap},
 		reason: "credentials to accounts: no protocol, no SQL",
 	},
+	"pkg/oauth": {
+		ours: []string{"pkg/auth"}, theirs: []string{goOIDC, goJOSE, prometheus, zap},
+		reason: "tokens and their providers: neither accounts nor SASL",
+	},
+	"pkg/oauth/oauthtest": {theirs: []string{goJOSE}, reason: "a provider for tests"},
 	"pkg/store/postgres": {
 		ours:   []string{"pkg/store", "pkg/auth", "pkg/message", "pkg/order", "migrations"},
 		theirs: []string{goIMAP, pgx, puddle, goose, compress, zap, prometheus, xsync, xcrypto, xtext, certmagic, xnet},

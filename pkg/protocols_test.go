@@ -119,7 +119,8 @@ func TestProtocols(t *testing.T) {
 	for _, c := range imap.Capabilities() {
 		offered = append(offered, string(c.Name))
 	}
-	sameOffers(t, "IMAP", append(offered, "AUTH=EXTERNAL", "AUTH=SCRAM-SHA-256-PLUS", "AUTH=SCRAM-SHA-256", "AUTH=PLAIN", "AUTH=LOGIN"), rows["IMAP"]) // the mechanisms are auth's
+	sameOffers(t, "IMAP", append(offered, "AUTH=EXTERNAL", "AUTH=SCRAM-SHA-256-PLUS", "AUTH=SCRAM-SHA-256",
+		"AUTH=OAUTHBEARER", "AUTH=XOAUTH2", "AUTH=PLAIN", "AUTH=LOGIN"), rows["IMAP"]) // the mechanisms are auth's
 	sameOffers(t, "POP3", announced(t, "pop3/testdata/capa.txt", "S1: "), rows["POP3"])
 	sameOffers(t, "LMTP", announced(t, "lmtp/testdata/deliver.txt", "S1: 250-", "S1: 250 "), rows["LMTP"])
 }

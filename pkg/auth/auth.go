@@ -57,7 +57,7 @@ type Identity struct {
 
 	Epoch      int64     // of the account's own password: another one is of another epoch
 	App        int64     // the app password that was used; 0: the account's own
-	NoPassword bool      // a certificate was shown instead
+	NoPassword bool      // a certificate or a token was shown instead
 	Expires    time.Time // when the login is good no longer; zero: never
 
 	asOf uint64 // what the guard had heard when the directory was asked

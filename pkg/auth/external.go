@@ -45,7 +45,7 @@ func (a *Auth) loginByCertificate(ctx context.Context, t *attempt) (Identity, er
 			if err := a.lookUp(ctx, t); err != nil {
 				return Identity{}, err
 			}
-			fault = t.faultOfCertificate()
+			fault = t.faultOfAccount()
 		}
 	}
 	a.identify(t)
@@ -57,7 +57,7 @@ func (a *Auth) loginByCertificate(ctx context.Context, t *attempt) (Identity, er
 	return id, nil
 }
 
-func (t *attempt) faultOfCertificate() string {
+func (t *attempt) faultOfAccount() string {
 	switch {
 	case !t.known:
 		return "unknown user"

@@ -53,6 +53,8 @@ type Options struct {
 	// each process makes one up.
 	Seed []byte
 
+	Tokens Tokens // nil: no access tokens are taken
+
 	Plaintext bool // let passwords through without TLS too, where something in front of us provides it
 
 	// For tests: the clock, waiting (which must end with ctx), and a number in [0, 1) that spreads delays.

@@ -17,7 +17,7 @@ const maxAnswers = 4
 type asking = func(challenge []byte) ([]byte, error)
 
 // allMechanisms is what we can offer, the strongest first.
-var allMechanisms = []string{sasl.External, scramSHA256Plus, scramSHA256, sasl.Plain, sasl.Login}
+var allMechanisms = []string{sasl.External, scramSHA256Plus, scramSHA256, sasl.OAuthBearer, xoauth2, sasl.Plain, sasl.Login}
 
 // CheckMechanisms says which of the names are not those of mechanisms.
 func CheckMechanisms(names []string) error {
@@ -44,7 +44,7 @@ func (a *Auth) Mechanisms(p Peer) []string {
 	_, shown := p.certificate()
 	var names []string
 	for _, m := range allMechanisms {
-		if a.offers(m) && (m != scramSHA256Plus || bound) && (m != sasl.External || shown) {
+		if a.offers(m) && (m != scramSHA256Plus || bound) && (m != sasl.External || shown) && (!isToken(m) || a.opt.Tokens != nil) {
 			names = append(names, m)
 		}
 	}
@@ -60,6 +60,8 @@ func (a *Auth) Exchange(ctx context.Context, p Peer, mech string, initial []byte
 		return a.exchangeExternal(ctx, p, mech, initial, ask)
 	case mech == scramSHA256, mech == scramSHA256Plus:
 		return a.exchangeSCRAM(ctx, p, mech, initial, ask)
+	case isToken(mech):
+		return a.exchangeToken(ctx, p, mech, initial, ask)
 	}
 	return a.exchangePassword(ctx, p, mech, initial, ask)
 }

@@ -172,7 +172,7 @@ func TestSCRAMOffered(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	server, _ := channels(t, tls.VersionTLS13)
-	if got := s.Mechanisms(Peer{TLS: true, Channel: server}); !slices.Equal(got, allMechanisms[1:]) {
+	if got := s.Mechanisms(Peer{TLS: true, Channel: server}); !slices.Equal(got, []string{scramSHA256Plus, scramSHA256, "PLAIN", "LOGIN"}) {
 		t.Errorf("TLS 1.3: %v", got)
 	}
 	if got := s.Mechanisms(Peer{TLS: true}); slices.Contains(got, scramSHA256Plus) {

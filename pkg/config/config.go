@@ -136,6 +136,22 @@ type Auth struct {
 	Mechanisms  []string      // of SASL
 	History     time.Duration // of logins
 	Notice      bool          // of new places and devices, by mail
+	OAuth       OAuth
+}
+
+// OAuth is about logging in with access tokens.
+type OAuth struct {
+	Issuers          []string // URLs; none: tokens are not taken
+	Audiences        []string
+	Claim            string
+	Scopes           []string
+	Introspection    string // "off", "opaque", "always"
+	Endpoint         string // of introspection, URL; "": what the provider says
+	ClientID         string
+	ClientSecretFile string
+	RootsFile        string
+	Timeout          time.Duration
+	EndSessions      bool
 }
 
 // Proxy is about proxies in front that speak the PROXY protocol.

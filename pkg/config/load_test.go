@@ -69,9 +69,12 @@ func TestDefaults(t *testing.T) {
 		ACME: ACME{
 			Directory: "https://acme-v02.api.letsencrypt.org/directory", HTTPListen: []string{":80"}, DNSKeyAlgorithm: "hmac-sha256",
 		},
-		Crypt:  Crypt{MasterKeyFile: "/var/lib/postern/master.key"},
-		Store:  Store{Compression: "s2", Cache: 256 << 20, Undelete: 14 * 24 * time.Hour, IndexFrom: 2000, IndexLoad: 50},
-		Auth:   Auth{MinLength: 8, MinStrength: 2, History: 90 * 24 * time.Hour},
+		Crypt: Crypt{MasterKeyFile: "/var/lib/postern/master.key"},
+		Store: Store{Compression: "s2", Cache: 256 << 20, Undelete: 14 * 24 * time.Hour, IndexFrom: 2000, IndexLoad: 50},
+		Auth: Auth{
+			MinLength: 8, MinStrength: 2, History: 90 * 24 * time.Hour,
+			OAuth: OAuth{Claim: "email", Introspection: "off", Timeout: 5 * time.Second},
+		},
 		Limits: Limits{Message: 100 << 20, Connections: 20000, ConnectionsPerAddress: 2000, SessionsPerAccount: 50, MailboxesPerAccount: 20_000, Annotation: 64 << 10},
 		Log:    Log{Level: "info", Format: "json"},
 		origin: map[string]string{},
@@ -222,6 +225,21 @@ func TestProblems(t *testing.T) {
 			"acme.tls_listen (",
 		}},
 		{"ACME with a hook that is none", given{env: []string{"POSTERN_TLS_MODE=acme", "POSTERN_ACME_DNS=hook"}}, []string{"acme.dns_hook: is needed"}},
+		{"OAuth without issuers", given{env: []string{"POSTERN_AUTH_OAUTH_AUDIENCES=mail", "POSTERN_AUTH_MECHANISMS=plain,xoauth2"}}, []string{
+			"auth.oauth.issuers: is needed", "auth.mechanisms (POSTERN_AUTH_MECHANISMS): xoauth2 needs auth.oauth.issuers",
+		}},
+		{"OAuth", given{env: []string{
+			"POSTERN_AUTH_OAUTH_ISSUERS=http://login.example.org,https://login.example.org", "POSTERN_AUTH_OAUTH_INTROSPECTION=always",
+			"POSTERN_AUTH_OAUTH_INTROSPECTION_ENDPOINT=ask", "POSTERN_AUTH_OAUTH_ROOTS_FILE=/nowhere/roots", "POSTERN_AUTH_OAUTH_TIMEOUT=1h",
+		}}, []string{
+			"auth.oauth.issuers (POSTERN_AUTH_OAUTH_ISSUERS): \"http://login.example.org\" is not a URL with https", "auth.oauth.audiences: is needed",
+			"auth.oauth.introspection (POSTERN_AUTH_OAUTH_INTROSPECTION): asks one provider", "auth.oauth.introspection_endpoint (",
+			"auth.oauth.client_id: is needed", "auth.oauth.client_secret_file: is needed", "auth.oauth.roots_file (", "auth.oauth.timeout (",
+		}},
+		{"OAuth, a secret that is not there", given{env: []string{
+			"POSTERN_AUTH_OAUTH_ISSUERS=https://login.example.org", "POSTERN_AUTH_OAUTH_AUDIENCES=mail", "POSTERN_AUTH_OAUTH_INTROSPECTION=opaque",
+			"POSTERN_AUTH_OAUTH_CLIENT_ID=postern", "POSTERN_AUTH_OAUTH_CLIENT_SECRET_FILE=/nowhere/secret",
+		}}, []string{"auth.oauth.client_secret_file (POSTERN_AUTH_OAUTH_CLIENT_SECRET_FILE): open /nowhere/secret"}},
 		{"no file", given{env: []string{"POSTERN_CONFIG=/nowhere/postern.toml"}}, []string{"configuration file: open /nowhere/postern.toml"}},
 		{"all at once, from everywhere", given{"hostnam = \"x\"\n", []string{"POSTERN_LOG_FORMAT=xml"}, []string{"--limits-message=x"}}, []string{"hostnam (", "log.format (", "limits.message ("}},
 	} {

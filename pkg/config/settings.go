@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -34,7 +35,10 @@ func (s *setting) brief() string {
 }
 
 // settings is what can be set, in the order of the example file. "Listen" addresses are lists everywhere.
-var settings = []setting{
+var settings = slices.Concat(mainSettings, oauthSettings)
+
+// mainSettings are all but those that have a file of their own.
+var mainSettings = []setting{
 	{
 		key: "data_dir", preset: "/var/lib/postern",
 		doc:   "Folder for what Postern keeps beside the database: master key, certificates, the private PostgreSQL.",
@@ -341,7 +345,7 @@ var settings = []setting{
 	},
 	{
 		key:   "auth.mechanisms",
-		doc:   "Mechanisms of SASL that are offered. Default: EXTERNAL, SCRAM-SHA-256-PLUS, SCRAM-SHA-256, PLAIN, LOGIN. Without PLAIN, passwords are\nnot taken in the clear, not even inside TLS. App passwords work with PLAIN and LOGIN only.",
+		doc:   "Mechanisms of SASL that are offered. Default: EXTERNAL, SCRAM-SHA-256-PLUS, SCRAM-SHA-256, OAUTHBEARER, XOAUTH2, PLAIN, LOGIN, as far as\nthe other settings allow. Without PLAIN, passwords are not taken in the clear, not even inside TLS. App passwords work with PLAIN and LOGIN only.",
 		field: func(c *Config) any { return &c.Auth.Mechanisms },
 	},
 	{

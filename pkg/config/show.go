@@ -89,10 +89,8 @@ func Example() string {
 	table := ""
 	for i := range settings {
 		s := &settings[i]
-		section, name, ok := strings.Cut(s.key, ".")
-		if !ok {
-			section, name = "", s.key
-		}
+		section := parent(s.key)
+		name := strings.TrimPrefix(s.key[len(section):], ".")
 		if section != table {
 			fmt.Fprintf(&b, "\n[%s]\n", section)
 			table = section

@@ -53,6 +53,7 @@ func (l *loader) validate(c *Config) {
 	l.checkListeners(c)
 	l.checkTLS(c)
 	l.checkACME(c)
+	l.checkOAuth(c)
 	l.checkNetworks(c)
 	l.checkNumbers(c)
 	ok := len(c.LMTP.RecipientDelimiter) == 1 && strings.Contains("+-_=#.", c.LMTP.RecipientDelimiter)
@@ -211,6 +212,7 @@ func (l *loader) checkNumbers(c *Config) {
 		{"imap.idle_keepalive", c.IMAP.IdleKeepalive, 10 * time.Second, 29 * time.Minute}, // clients give up after 30
 		{"store.undelete", c.Store.Undelete, 0, 3650 * day},
 		{"auth.history", c.Auth.History, day, 3650 * day},
+		{"auth.oauth.timeout", c.Auth.OAuth.Timeout, 100 * time.Millisecond, 30 * time.Second},
 	} {
 		text := fmt.Sprintf("%s is not between %s and %s", formatDuration(d.value), formatDuration(d.low), formatDuration(d.up))
 		l.check(c, d.key, d.value >= d.low && d.value <= d.up, text)

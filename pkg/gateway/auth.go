@@ -12,11 +12,12 @@ import (
 
 	"postern/pkg/auth"
 	"postern/pkg/config"
+	"postern/pkg/oauth"
 	"postern/pkg/store/postgres"
 )
 
-// newAuth makes what decides who may log in, and has the store tell it of changes. novel is told of logins from new places.
-func newAuth(o Options, st *postgres.Store, novel func(context.Context, auth.Record)) (*auth.Auth, error) {
+// newAuth makes what decides who may log in, with access tokens too if there is what checks them, and has the store tell it of changes. novel is told of logins from new places.
+func newAuth(o Options, st *postgres.Store, tokens *oauth.Validator, novel func(context.Context, auth.Record)) (*auth.Auth, error) {
 	if err := auth.CheckMechanisms(o.Config.Auth.Mechanisms); err != nil {
 		return nil, fmt.Errorf("auth.mechanisms: %w", err)
 	}
@@ -29,11 +30,15 @@ func newAuth(o Options, st *postgres.Store, novel func(context.Context, auth.Rec
 	if err != nil {
 		return nil, fmt.Errorf("auth: %w", err)
 	}
-	a := auth.New(auth.Options{
+	opt := auth.Options{
 		Directory: st, Log: o.Log.Named("auth"), Bans: st, History: st, Novel: novel,
 		Mechanisms: o.Config.Auth.Mechanisms, Seed: seed,
 		Throttle: auth.Throttle{Trusted: config.Networks(slices.Concat(o.Config.Auth.Trusted, o.Config.Proxy.Trusted))},
-	})
+	}
+	if tokens != nil { // nil in an interface would be something
+		opt.Tokens = tokens
+	}
+	a := auth.New(opt)
 	st.OnLoginChange(a.Recheck)
 	return a, nil
 }

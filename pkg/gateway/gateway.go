@@ -21,6 +21,7 @@ import (
 	"postern/pkg/imap"
 	"postern/pkg/listen"
 	"postern/pkg/lmtp"
+	"postern/pkg/oauth"
 	"postern/pkg/observe"
 	"postern/pkg/pop3"
 	"postern/pkg/postfix"
@@ -40,6 +41,7 @@ type Gateway struct {
 	backend *Backend
 	certs   *certs.Manager
 	auth    *auth.Auth
+	tokens  *oauth.Validator // nil: access tokens are not taken
 	// clientTLS is for those who read mail.
 	clientTLS *tls.Config
 	drain     time.Duration
@@ -86,7 +88,10 @@ func New(ctx context.Context, o Options) (_ *Gateway, err error) {
 	if g.clientTLS, err = clientTLS(g.certs.TLSConfig(), o.Config.TLS.ClientCAFile); err != nil {
 		return nil, err
 	}
-	if g.auth, err = newAuth(o, g.backend.Store, g.noticer(o)); err != nil {
+	if g.tokens, err = newTokens(o); err != nil {
+		return nil, err
+	}
+	if g.auth, err = newAuth(o, g.backend.Store, g.tokens, g.noticer(o)); err != nil {
 		return nil, err
 	}
 	for _, s := range g.plan(o) {
@@ -204,6 +209,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return g.certs.Run(ctx) })
 	group.Go(func() error { return g.auth.Run(ctx) })
+	group.Go(func() error { return g.tokens.Warm(ctx) })
 	for _, s := range g.services {
 		for _, l := range s.listeners {
 			g.log.Info("listening", zap.String("service", s.name), zap.Stringer("addr", l.Addr()))

@@ -25,7 +25,7 @@ import (
 
 const (
 	maxLine         = 1 << 20   // octets of a command after login: a set of 100,000 UIDs fits
-	maxLineBefore   = 8 << 10   // and before
+	maxLineBefore   = 16 << 10  // and before: an access token fits
 	maxSkipBefore   = 16 << 20  // octets of a refused command that are skipped before login
 	maxSkipInflated = 256 << 20 // and of one that came compressed, which may be a thousand times smaller
 	maxBad          = 20        // commands in a row that are BAD, before login

@@ -23,6 +23,8 @@ import (
 const (
 	// maxLine is the longest line read from a client. RFC 2449 §4 asks for 255 octets; SASL responses need more.
 	maxLine = 4 << 10
+	// maxResponse is the longest that carries one of SASL: an access token may be that long.
+	maxResponse = 16 << 10
 	// maxDiscard is how much of a line that is too long is skipped before the session ends.
 	maxDiscard = 1 << 20
 	// maxBad is how many commands that are not POP3 a session may send.
@@ -148,7 +150,7 @@ func (c *conn) converse(ctx context.Context) (err error) {
 	}()
 	c.ok(c.server.Hostname + " POP3 server ready.") // no timestamp: there is no APOP (RFC 1939 §7)
 	for {
-		line, err := c.readLine()
+		line, err := c.readLine(mayCarry)
 		if err == nil {
 			err = c.dispatch(ctx, line)
 		}
@@ -183,8 +185,9 @@ func (c *conn) conclude(err error) error {
 }
 
 // readLine returns the next line without its end. Everything written so far is flushed if the line has not arrived yet,
-// so that the answers to pipelined commands go out together (RFC 2449 §6.6).
-func (c *conn) readLine() (string, error) {
+// so that the answers to pipelined commands go out together (RFC 2449 §6.6). One that is longer than the buffer is read on if
+// its beginning says that it may carry a response of SASL.
+func (c *conn) readLine(carries func(begin []byte) bool) (string, error) {
 	if c.pushed != nil {
 		line := *c.pushed
 		c.pushed = nil
@@ -196,7 +199,11 @@ func (c *conn) readLine() (string, error) {
 	defer c.stopWaiting()
 	line, err := c.in.ReadSlice('\n')
 	if errors.Is(err, bufio.ErrBufferFull) {
-		line, err = c.readOn(bytes.Clone(line))
+		most := maxLine
+		if c.drop == nil && carries(line) {
+			most = maxResponse
+		}
+		line, err = c.readOn(bytes.Clone(line), most)
 	}
 	if errors.Is(err, bufio.ErrBufferFull) {
 		return "", c.skipLine()
@@ -208,10 +215,15 @@ func (c *conn) readLine() (string, error) {
 	return strings.TrimRight(string(line), "\r\n"), nil
 }
 
-// readOn reads the rest of a line that is longer than the buffer, up to maxLine.
-func (c *conn) readOn(line []byte) ([]byte, error) {
+// mayCarry reports whether a line is an AUTH, which may bring an initial response.
+func mayCarry(begin []byte) bool {
+	return len(begin) > 5 && strings.EqualFold(string(begin[:5]), "AUTH ")
+}
+
+// readOn reads the rest of a line that is longer than the buffer, up to most octets of it.
+func (c *conn) readOn(line []byte, most int) ([]byte, error) {
 	err := bufio.ErrBufferFull
-	for errors.Is(err, bufio.ErrBufferFull) && len(line) < maxLine {
+	for errors.Is(err, bufio.ErrBufferFull) && len(line) < most {
 		var part []byte
 		part, err = c.in.ReadSlice('\n')
 		line = append(line, part...)

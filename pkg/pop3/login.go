@@ -81,7 +81,7 @@ func loginTime(s *Server) time.Duration { return 2 * s.storeTimeout() }
 // ask sends a challenge and returns the answer (RFC 5034 §4).
 func (c *conn) ask(challenge []byte) ([]byte, error) {
 	c.line("+ " + base64.StdEncoding.EncodeToString(challenge))
-	line, err := c.readLine()
+	line, err := c.readLine(func([]byte) bool { return true })
 	if err != nil {
 		return nil, errors.Join(auth.ErrCancelled, err)
 	}
