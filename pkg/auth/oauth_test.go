@@ -122,7 +122,7 @@ func TestToken(t *testing.T) {
 				if told.Status != want || want != "" && (told.Scope != "imap" || (told.Configuration != "") != (i == 0)) {
 					t.Errorf("told %+v, want %q", told, want)
 				}
-				if tt.err == store.ErrUnavailable {
+				if errors.Is(tt.err, store.ErrUnavailable) {
 					if s.logs.Len() > 0 || len(s.delays) > 0 {
 						t.Errorf("log %v, delays %v", s.logs.All(), s.delays)
 					}

@@ -97,6 +97,29 @@ func TestLineTooLong(t *testing.T) {
 	c.hear("+OK")
 }
 
+// TestLongResponse: what carries a response of SASL may be longer, in the command or after it, but not without end.
+func TestLongResponse(t *testing.T) {
+	t.Parallel()
+	c := newWorld(t).dial()
+	for _, n := range []int{maxLine, maxResponse - 100, maxResponse, maxDiscard / 2} {
+		want := "-ERR [AUTH]"
+		if n >= maxResponse {
+			want = "-ERR Line too long."
+		}
+		c.say("AUTH PLAIN " + strings.Repeat("A", n&^3))
+		c.hear(want)
+		if n < maxResponse { // three of these end the session
+			continue
+		}
+		c.say("AUTH PLAIN")
+		c.hear("+ ")
+		c.say(strings.Repeat("A", n&^3))
+		c.hear(want)
+	}
+	c.say("USER " + alice)
+	c.hear("+OK")
+}
+
 func TestLineWithoutEnd(t *testing.T) {
 	t.Parallel()
 	c := newWorld(t).dial()
