@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -149,9 +150,7 @@ func (f *benchFlags) complete() error {
 	case f.usersFile == "" && f.userPattern == "":
 		return errors.New("no accounts: give --users-file, or --user-pattern and --password-file")
 	}
-	if f.target.Name == "" {
-		f.target.Name = f.target.IMAP + f.target.LMTP
-	}
+	f.target.Name = cmp.Or(f.target.Name, f.target.IMAP, f.target.LMTP)
 	if len(f.pids) > 0 {
 		f.target.Memory = bench.MemoryOf(f.pids...)
 	}
@@ -263,7 +262,7 @@ func (p *benchProgress) progress(what string, done, total int) {
 		p.what = what
 		p.bar = progressbar.NewOptions(total,
 			progressbar.OptionSetWriter(p.cmd.ErrOrStderr()), progressbar.OptionSetDescription(what),
-			progressbar.OptionShowCount(), progressbar.OptionFullWidth(), progressbar.OptionClearOnFinish())
+			progressbar.OptionShowCount(), progressbar.OptionSetWidth(30), progressbar.OptionClearOnFinish())
 	}
 	_ = p.bar.Set(done) // a bar that cannot be drawn is not missed
 }

@@ -33,7 +33,7 @@ func (b *Bench) archivist() Login { return b.target.Logins[archiveUser] }
 func (b *Bench) prepare(ctx context.Context, archive bool) error {
 	for i, l := range b.target.Logins {
 		b.o.Progress("looking at the accounts", i, len(b.target.Logins))
-		if err := b.claim(ctx, l); err != nil {
+		if err := b.claim(ctx, l, i != archiveUser); err != nil {
 			return err
 		}
 	}
@@ -52,7 +52,8 @@ func (b *Bench) prepare(ctx context.Context, archive bool) error {
 	if b.archived(c) {
 		return nil
 	}
-	if err := errors.Join(c.drop(archiveBox), c.do("CREATE "+archiveBox, nil)); err != nil {
+	// What was copied from the old one goes with it.
+	if err := errors.Join(c.remake(archiveBox), c.drop(resyncBox), c.empty("INBOX")); err != nil {
 		return fmt.Errorf("making the archive: %w", err)
 	}
 	if err := b.fill(ctx, c); err != nil {
@@ -64,31 +65,37 @@ func (b *Bench) prepare(ctx context.Context, archive bool) error {
 	return nil
 }
 
-// claim makes sure that an account has no mail of its own and marks it.
-func (b *Bench) claim(ctx context.Context, l Login) error {
+// claim makes sure that an account has no mail of its own and marks it. What an interrupted Bench has left is removed.
+func (b *Bench) claim(ctx context.Context, l Login, clean bool) error {
 	c, err := b.imap(ctx, l)
 	if err != nil {
 		return err
 	}
 	defer c.close()
-	return c.claim(l.Address)
+	marked, err := c.claim(l.Address)
+	if err != nil || !marked || !clean {
+		return err
+	}
+	return c.empty("INBOX")
 }
 
-func (c *imapConn) claim(address string) error {
-	marked := false
-	err := c.do(`LIST "" `+markBox, func(r response) error {
+// claim says whether the account has been marked before.
+func (c *imapConn) claim(address string) (marked bool, err error) {
+	err = c.do(`LIST "" `+markBox, func(r response) error {
 		marked = marked || strings.HasPrefix(string(r.line), "LIST ")
 		return nil
 	})
 	if err != nil || marked {
-		return err
+		return marked, err
 	}
-	if n, err := c.count("INBOX"); err != nil {
-		return err
-	} else if n > 0 {
-		return fmt.Errorf("%s has %d messages: measuring removes mail, so it needs accounts that have none", address, n)
+	n, err := c.count("INBOX")
+	if err != nil {
+		return false, err
 	}
-	return c.do("CREATE "+markBox, nil)
+	if n > 0 {
+		return false, fmt.Errorf("%s has %d messages: measuring removes mail, so it needs accounts that have none", address, n)
+	}
+	return false, c.do("CREATE "+markBox, nil)
 }
 
 // measureCorpus learns the sizes of all messages.

@@ -188,15 +188,15 @@ func TestRefused(t *testing.T) {
 func TestForeignMail(t *testing.T) {
 	t.Parallel()
 	c := scripted(t, "a1 OK none\r\n", "* STATUS INBOX (MESSAGES 12)\r\na2 OK\r\n", "a3 OK made\r\n")
-	if err := c.claim("anna@example.org"); err == nil || !strings.Contains(err.Error(), "anna@example.org has 12 messages") {
+	if _, err := c.claim("anna@example.org"); err == nil || !strings.Contains(err.Error(), "anna@example.org has 12 messages") {
 		t.Errorf("12 messages: %v", err)
 	}
 	c = scripted(t, "a1 OK none\r\n", "* STATUS INBOX (MESSAGES 0)\r\na2 OK\r\n", "a3 OK made\r\n")
-	if err := c.claim("anna@example.org"); err != nil || c.tags != 3 {
+	if _, err := c.claim("anna@example.org"); err != nil || c.tags != 3 {
 		t.Errorf("an empty one: %v", err)
 	}
 	c = scripted(t, "* LIST () \"/\" bench-was-here\r\na1 OK\r\n")
-	if err := c.claim("anna@example.org"); err != nil || c.tags != 1 {
+	if marked, err := c.claim("anna@example.org"); err != nil || !marked || c.tags != 1 {
 		t.Errorf("one that has been used before: %v", err)
 	}
 }

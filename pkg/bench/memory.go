@@ -1,7 +1,9 @@
 package bench
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,7 +23,7 @@ func MemoryOf(pids ...int) func() (int64, error) {
 		var sum int64
 		for _, pid := range all {
 			octets, err := proportional(pid)
-			if err != nil && slices.Contains(pids, pid) {
+			if errors.Is(err, fs.ErrPermission) || err != nil && slices.Contains(pids, pid) {
 				return 0, err
 			}
 			sum += octets // a process that has ended meanwhile has none

@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strings"
@@ -35,7 +36,7 @@ func (s *server) target(t *testing.T) bench.Target {
 		Restart: func(context.Context) error { return nil }, // others use it
 	}
 	for i := range bench.MinLogins {
-		user := fmt.Sprintf("measure%d@example.org", i)
+		user := fmt.Sprintf("measure%d.%s@example.org", i, strings.ToLower(rand.Text()))
 		if _, err := backend.Store.CreateAccount(t.Context(), user, secret, 0); err != nil {
 			t.Fatal(err)
 		}
