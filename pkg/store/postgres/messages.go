@@ -37,6 +37,10 @@ func (a *account) Messages(ctx context.Context, have *store.Snapshot, uids imap.
 			p.bare(ctx, yield)
 			return
 		}
+		if !a.behind && len(p.places) == 1 && p.places[0][1] == p.places[0][0]+1 {
+			p.single(ctx, p.places[0][0], yield)
+			return
+		}
 		for coming := p.start(ahead, nil); len(coming) > 0; {
 			page := <-coming[0]
 			if page.err != nil {
