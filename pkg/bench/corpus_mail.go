@@ -3,6 +3,7 @@ package bench
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"mime/quotedprintable"
@@ -276,11 +277,10 @@ const poolLine = 78 // 76 and the line end
 
 // base64Lines makes a megabyte of noise.
 func base64Lines(seed uint64) []byte {
-	r := rand.New(rand.NewPCG(seed, 1<<63))
+	var key [32]byte
+	binary.BigEndian.PutUint64(key[:], seed)
 	octets := make([]byte, 57*13_000)
-	for i := range octets {
-		octets[i] = byte(r.Uint32())
-	}
+	_, _ = rand.NewChaCha8(key).Read(octets) // it never fails
 	var b bytes.Buffer
 	writeBase64(&b, octets)
 	return b.Bytes()

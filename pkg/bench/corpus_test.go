@@ -19,10 +19,10 @@ import (
 // TestCorpusStays: figures can be compared only while the mails are the same. Whoever changes them, changes this.
 func TestCorpusStays(t *testing.T) {
 	t.Parallel()
-	for small, want := range map[bool]string{false: "23248cecbb53d3b6", true: "cb0b694608ecad4a"} {
+	for small, want := range map[bool]string{false: "7b65838e0b3b8474", true: "d63276a3c57f9e0d"} {
 		c, again, other := NewCorpus(1, small), NewCorpus(1, small), NewCorpus(2, small)
 		all, seen := sha256.New(), make(map[string]int)
-		for n := range 600 {
+		for n := range 250 {
 			mail := c.Mail(n)
 			all.Write(mail)
 			_, text, _ := bytes.Cut(mail, []byte("Message-ID"))
@@ -59,7 +59,7 @@ func TestMails(t *testing.T) {
 	t.Parallel()
 	c := NewCorpus(1, false)
 	kinds, languages := make(map[kind]int), make(map[language]int)
-	for n := range 600 {
+	for n := range 250 {
 		m, text := c.plan(n), c.mail(n, "run")
 		kinds[m.kind]++
 		languages[m.language]++
@@ -123,8 +123,8 @@ func TestSoughtWords(t *testing.T) {
 		"rare": func(m mail) bool { return m.rare }, "common": func(m mail) bool { return m.common },
 		"Japanese": func(m mail) bool { return m.estimate }, "sender": func(m mail) bool { return m.from == soughtPerson },
 	} {
-		if n := c.count(5000, found); n == 0 || n > 2000 {
-			t.Errorf("%s: in %d of 5,000", what, n)
+		if n := c.count(2000, found); n == 0 || n > 800 {
+			t.Errorf("%s: in %d of 2,000", what, n)
 		}
 	}
 }

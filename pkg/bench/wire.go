@@ -80,9 +80,11 @@ func secure(ctx context.Context, conn net.Conn, addr string, conf *tls.Config) (
 	defer cancel()
 	if err := c.HandshakeContext(ctx); err != nil {
 		conn.Close()
-		var wrong *tls.CertificateVerificationError
-		if errors.As(err, &wrong) {
+		if wrong, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 			return nil, fmt.Errorf("%s: %w: %w", addr, ErrUntrusted, wrong.Err)
+		}
+		if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+			return nil, fmt.Errorf("%s does not speak TLS from the first octet, as it must (993, 995): %w", addr, err)
 		}
 		return nil, fmt.Errorf("TLS with %s: %w", addr, err)
 	}
