@@ -53,6 +53,7 @@ type IMAP struct {
 	Listen         []string // addresses; none: no such server
 	StartTLSListen []string
 	IdleKeepalive  time.Duration
+	Answers        int64    // octets
 	Disable        []string // capabilities
 	Admins         []string // addresses
 	UIDOnly        bool

@@ -102,6 +102,11 @@ var mainSettings = []setting{
 		field: func(c *Config) any { return &c.IMAP.IdleKeepalive },
 	},
 	{
+		key: "imap.answers", preset: "64MiB",
+		doc:   "Memory for envelopes, structures and header fields that clients have asked for, for those who ask again; 0 for none.",
+		field: func(c *Config) any { return &c.IMAP.Answers },
+	},
+	{
 		key:   "imap.admin",
 		doc:   "Where users may turn to, as clients can show it: \"mailto:postmaster@example.org\". Empty: they are not told.",
 		field: func(c *Config) any { return &c.IMAP.Admin },

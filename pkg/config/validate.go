@@ -193,6 +193,7 @@ func (l *loader) checkNumbers(c *Config) {
 		{"limits.sessions_per_account", int64(c.Limits.SessionsPerAccount), 1, 1 << 20},
 		{"limits.mailboxes_per_account", int64(c.Limits.MailboxesPerAccount), 10, 200_000},
 		{"limits.annotation", c.Limits.Annotation, 1 << 10, 1 << 20},
+		{"imap.answers", c.IMAP.Answers, 0, 1 << 40},
 		{"imap.save_limit", int64(c.IMAP.SaveLimit), 0, 1 << 30},
 		{"store.cache", c.Store.Cache, 1 << 20, 1 << 40},
 		{"store.index_from", int64(c.Store.IndexFrom), 0, 1 << 30},

@@ -133,8 +133,8 @@ func (b *Backend) database(ctx context.Context, o Options, start starter) (strin
 	return b.private.DSN(), nil
 }
 
-// positive turns a setting in which 0 means off into an option of the store in which 0 means the default.
-func positive[T int | time.Duration](setting T) T {
+// positive turns a setting in which 0 means off into an option in which 0 means the default.
+func positive[T int | int64 | time.Duration](setting T) T {
 	if setting == 0 {
 		return -1
 	}

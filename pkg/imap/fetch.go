@@ -176,17 +176,28 @@ type fetching struct {
 	w        fetchWriter
 	windows  windows
 	contents []content  // of the message at hand, one for each item that has been opened
+	opened   int        // how many of them have been written
 	seen     []imap.UID // read, \Seen not yet set
 	unread   int        // messages that could not be read
 	refusal  *refusal   // why the command is answered NO although it went on
+
+	recall      *recall        // nil: nothing that is asked for is kept
+	before      func(imap.UID) // is told of a message that is about to be answered for; nil: nobody is
+	done, total int            // messages
 }
 
 func (f *fetching) run(ctx context.Context, uids imap.UIDSet) error {
 	defer f.windows.release()
 	var err error
-	if f.r.needs() == 0 && !f.r.opens() {
+	f.total = size(uids)
+	names := f.r.fixedItems()
+	switch {
+	case f.r.needs() == 0 && !f.r.opens():
 		err = f.rows(uids)
-	} else {
+	case len(names) > 0:
+		f.recall = newRecall(f.c, names)
+		err = f.recalled(ctx, f.changed(uids))
+	default:
 		err = f.messages(ctx, f.changed(uids))
 	}
 	if err == nil {
@@ -208,18 +219,14 @@ func (f *fetching) refuse(r refusal) {
 // rows answers from the snapshot alone, in memory that does not grow.
 func (f *fetching) rows(uids imap.UIDSet) error {
 	var m store.Message
-	snap, total, done := f.c.sel.snap, size(uids), 0
+	snap := f.c.sel.snap
 	for _, places := range snap.Indices(uids) {
 		for i := places[0]; i < places[1]; i++ {
-			f.c.progress(done, total)
-			done++
-			e := snap.Entry(i)
-			if f.r.changedSince != nil && e.ModSeq <= *f.r.changedSince {
+			f.tick()
+			if f.r.changedSince != nil && snap.Entry(i).ModSeq <= *f.r.changedSince {
 				continue
 			}
-			m.UID, m.ModSeq, m.Flags = e.UID, e.ModSeq, e.Flags
-			m.Received, m.Size = snap.Received(i), snap.Size(i)
-			m.ID, m.Thread, m.Saved = snap.Identity(i)
+			snap.Fill(&m, i)
 			f.write(&m)
 			if f.w.Err() != nil {
 				return nil // as in messages
@@ -227,6 +234,12 @@ func (f *fetching) rows(uids imap.UIDSet) error {
 		}
 	}
 	return nil
+}
+
+// tick counts a message, and tells the client of a command that takes long.
+func (f *fetching) tick() {
+	f.c.progress(f.done, f.total)
+	f.done++
 }
 
 // changed leaves out what has not changed since CHANGEDSINCE.
@@ -239,11 +252,12 @@ func (f *fetching) changed(uids imap.UIDSet) imap.UIDSet {
 
 // messages answers with what must be read. A message that cannot be read is passed over, logged, and makes the reply a NO.
 func (f *fetching) messages(ctx context.Context, uids imap.UIDSet) error {
-	done, total := 0, size(uids)
 	for m, err := range f.c.sel.account.Messages(ctx, f.c.sel.snap, uids, f.r.needs()|store.Passing) {
-		f.c.progress(done, total)
-		if done++; m == nil {
+		if f.tick(); m == nil {
 			return fmt.Errorf("fetch: %w", err)
+		}
+		if f.before != nil {
+			f.before(m.UID)
 		}
 		if err == nil {
 			err = f.message(m)
@@ -305,19 +319,46 @@ func (f *fetching) write(m *store.Message) {
 	if !f.c.beginFetch(m.UID) {
 		return
 	}
-	opened := f.contents
+	f.opened = 0
 	for i, it := range f.r.items {
 		if i > 0 {
 			f.w.SP()
 		}
-		if simple, ok := it.(*simpleItem); ok {
+		if simple, ok := it.(*simpleItem); ok && simple.want == 0 {
 			simple.put(&f.w, m)
 			continue
 		}
-		opened[0].write(f.w.Encoder)
-		opened = opened[1:]
+		f.put(it, m)
 	}
 	f.w.Byte(')').CRLF()
+}
+
+// put writes an item that reads: the text that is known, or what it writes now, which is kept if it may be.
+func (f *fetching) put(it item, m *store.Message) {
+	if text, ok := f.recall.take(); ok {
+		f.w.Atom(text)
+		return
+	}
+	name := fixed(it)
+	if _, ok := it.(opener); ok && f.contents[f.opened].size > maxAnswer {
+		name = ""
+	}
+	if kept := f.recall.begin(name); kept != nil {
+		f.spell(kept, it, m)
+		f.w.Atom(f.recall.keep(m.ID, name))
+		return
+	}
+	f.spell(&f.w, it, m)
+}
+
+// spell has an item write itself.
+func (f *fetching) spell(w *fetchWriter, it item, m *store.Message) {
+	if simple, ok := it.(*simpleItem); ok {
+		simple.put(w, m)
+		return
+	}
+	f.contents[f.opened].write(w.Encoder)
+	f.opened++
 }
 
 // failed notes a message that could not be read. The first one is logged; the others have most likely the same cause

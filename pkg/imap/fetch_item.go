@@ -64,15 +64,15 @@ var (
 	sizeItem = &simpleItem{put: func(w *fetchWriter, m *store.Message) {
 		w.Atom("RFC822.SIZE ").Number64(m.Size)
 	}}
-	envelopeItem = &simpleItem{want: store.WithPart, put: func(w *fetchWriter, m *store.Message) {
+	envelopeItem = &simpleItem{name: "ENVELOPE", want: store.WithPart, put: func(w *fetchWriter, m *store.Message) {
 		w.Atom("ENVELOPE ")
 		writeEnvelope(w.Encoder, m.Part.Envelope)
 	}}
-	bodyItem = &simpleItem{want: store.WithPart, put: func(w *fetchWriter, m *store.Message) {
+	bodyItem = &simpleItem{name: "BODY", want: store.WithPart, put: func(w *fetchWriter, m *store.Message) {
 		w.Atom("BODY ")
 		writeBodyStructure(w.Encoder, m.Part, false)
 	}}
-	bodyStructureItem = &simpleItem{want: store.WithPart, put: func(w *fetchWriter, m *store.Message) {
+	bodyStructureItem = &simpleItem{name: "BODYSTRUCTURE", want: store.WithPart, put: func(w *fetchWriter, m *store.Message) {
 		w.Atom("BODYSTRUCTURE ")
 		writeBodyStructure(w.Encoder, m.Part, true)
 	}}
@@ -80,6 +80,7 @@ var (
 
 // simpleItem is an item without arguments that cannot fail.
 type simpleItem struct {
+	name string // of one that reads
 	want store.Fields
 	put  func(*fetchWriter, *store.Message)
 }

@@ -80,11 +80,17 @@ type Server struct {
 	// 60 KiB more than another: inflateInput, inflateWindow, deflateHistory and the codes of a block.
 	MaxCompressed int
 
+	// Answers is how many octets of memory hold envelopes, structures and header fields that clients have asked for, for those
+	// who ask again; DefaultAnswers; negative: none.
+	Answers int64
+
 	running    serve.Sessions
 	masked     sync.Once
 	disabled   mask // Disable, once masked is done
 	accepted   atomic.Int64
 	compressed atomic.Int64 // sessions
+	remember   sync.Once
+	kept       *answers // Answers, once remember is done
 
 	mu       sync.Mutex
 	sessions map[sessionKey]int // guarded by mu
@@ -104,6 +110,12 @@ func (s *Server) Serve(l net.Listener) error {
 // Shutdown stops accepting, says BYE to sessions that wait, and to the others when the command they run has ended. When ctx
 // ends first it closes what is left and returns its error.
 func (s *Server) Shutdown(ctx context.Context) error { return s.running.Shutdown(ctx) }
+
+// keptAnswers is what FETCH has written, for all sessions.
+func (s *Server) keptAnswers() *answers {
+	s.remember.Do(func() { s.kept = newAnswers(cmp.Or(s.Answers, DefaultAnswers)) })
+	return s.kept
+}
 
 // admit counts a session, or reports that there are too many.
 func (s *Server) admit(account store.AccountID, addr netip.Addr) bool {

@@ -211,11 +211,17 @@ func (s *Snapshot) Row(i int) Row {
 
 // Message returns the message at place i, without Part and Body.
 func (s *Snapshot) Message(i int) *Message {
+	m := new(Message)
+	s.Fill(m, i)
+	return m
+}
+
+// Fill makes of m what Message returns, in memory that is there; what else m has stays.
+func (s *Snapshot) Fill(m *Message, i int) {
 	e := s.Entry(i)
-	return &Message{
-		ID: s.col.id[i], Thread: s.col.threadAt(i), UID: e.UID, ModSeq: e.ModSeq, Flags: e.Flags,
-		Received: s.Received(i), Saved: time.UnixMilli(s.col.saved[i]).UTC(), Size: s.Size(i),
-	}
+	m.UID, m.ModSeq, m.Flags = e.UID, e.ModSeq, e.Flags
+	m.Received, m.Size = s.Received(i), s.Size(i)
+	m.ID, m.Thread, m.Saved = s.Identity(i)
 }
 
 // ID returns the id of the octets of the message at place i.
