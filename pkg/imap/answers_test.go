@@ -207,15 +207,6 @@ func (c *conn) overview(t testing.TB) {
 	}
 }
 
-// TestFetchAgainAllocs: what has been written before is written again in memory that does not grow with the messages.
-func TestFetchAgainAllocs(t *testing.T) {
-	c := newWorld(t).reader(t, 1000)
-	c.overview(t)
-	if n := testing.AllocsPerRun(5, func() { c.overview(t) }); n > 120 {
-		t.Errorf("%v allocations for 1000 messages", n)
-	}
-}
-
 // BenchmarkFetchEnvelopes lists a mailbox of 2,000 for the first time and again.
 func BenchmarkFetchEnvelopes(b *testing.B) {
 	for _, tt := range []struct {

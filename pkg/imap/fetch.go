@@ -194,7 +194,7 @@ func (f *fetching) run(ctx context.Context, uids imap.UIDSet) error {
 	switch {
 	case f.r.needs() == 0 && !f.r.opens():
 		err = f.rows(uids)
-	case len(names) > 0:
+	case len(names) > 0 && f.c.srv.keptAnswers().room > 0:
 		f.recall = newRecall(f.c, names)
 		err = f.recalled(ctx, f.changed(uids))
 	default:
