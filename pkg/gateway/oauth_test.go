@@ -208,10 +208,22 @@ func TestTokensWithoutProvider(t *testing.T) {
 	t.Parallel()
 	const user = "patient@example.org"
 	p := oauthtest.New(t)
-	p.Instead(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "away", http.StatusServiceUnavailable) })
-	s := tokenServer(t, p, "POSTERN_IMAP_DISABLE=AUTH=XOAUTH2")
+	silent := make(chan struct{})
+	p.Instead(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-silent:
+			http.Error(w, "away", http.StatusServiceUnavailable)
+		case <-r.Context().Done():
+		}
+	})
+	s := tokenServer(t, p, "POSTERN_IMAP_DISABLE=AUTH=XOAUTH2", "POSTERN_DATABASE_MAX_CONNS=4")
 	s.account(t, user)
 	token := p.Token(user, nil)
+	for range 20 { // they wait for the provider, and hold nothing that others need
+		dialWire(t, s.imap).say(t, "a AUTHENTICATE OAUTHBEARER %s", bearerMessage("OAUTHBEARER", user, token))
+	}
+	s.sessionOf(t, user, password, false)
+	close(silent)
 	imap, pop := dialWire(t, s.imap), dialWire(t, s.pop3)
 	imap.say(t, "a AUTHENTICATE OAUTHBEARER %s", bearerMessage("OAUTHBEARER", user, token))
 	imap.hear(t, "+ ")

@@ -32,13 +32,15 @@ func (v *Validator) read(ctx context.Context, token string) (*claims, error) {
 	if !ok {
 		return nil, fault("token is from another issuer")
 	}
-	c := new(claims)
-	verifies := func(k *knowledge) bool { return k.verify(t, c) }
-	known, err := p.know(ctx, verifies)
+	c, signed := new(claims), false
+	_, err = p.know(ctx, func(k *knowledge) bool { // called for what is returned, last
+		signed = k.verify(t, c)
+		return signed
+	})
 	switch {
 	case err != nil:
 		return nil, err
-	case !verifies(known):
+	case !signed:
 		return nil, fault("token is not signed by a key of the issuer")
 	}
 	return c, nil

@@ -87,7 +87,7 @@ func (p *provider) recall(suffices func(*knowledge) bool) (*knowledge, urgency, 
 }
 
 // know returns what is known of the provider, after asking it if that does not suffice, which it may not do afterwards either.
-// Of what is old one caller asks for the new; the others go on with it.
+// Of what is old one caller asks for the new; the others go on with it. The last call of suffices is with what is returned.
 func (p *provider) know(ctx context.Context, suffices func(*knowledge) bool) (*knowledge, error) {
 	known, how, err := p.recall(suffices)
 	switch how {
