@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -73,6 +74,32 @@ func TestMeasure(t *testing.T) {
 		t.Errorf("a second time: %v", err)
 	}
 	refusals(t, target)
+	commandLine(t, target)
+}
+
+// commandLine has the program do two of the steps with what the first Bench left, for people and for scripts.
+func commandLine(t *testing.T, target bench.Target) {
+	t.Helper()
+	var users strings.Builder
+	for _, l := range target.Logins {
+		fmt.Fprintf(&users, "%s:%s\n", l.Address, l.Password)
+	}
+	args := []string{
+		"bench", "--imap", target.IMAP, "--insecure", "--users-file", write(t, t.TempDir(), "users", users.String()),
+		"--messages", "60", "--steps", "search-flags,pop3-uidl", "--runs", "2",
+	}
+	out, err := shared.postern("", args...)
+	if err != nil || !strings.Contains(out, "search-flags") || !strings.Contains(out, "left out: no address for POP3") {
+		t.Errorf("for people: %v\n%s", err, out)
+	}
+	out, err = shared.postern("", append(args, "--json")...)
+	var report bench.Report
+	if err == nil {
+		err = json.Unmarshal([]byte(out), &report)
+	}
+	if err != nil || len(report.Rows) != 2 || len(report.Rows[0].Values) != 2 || report.Rows[1].Reason == "" || report.Options.Messages != 60 {
+		t.Errorf("for scripts: %v\n%s", err, out)
+	}
 }
 
 // refusals: what is wrong with a target is said, in errors that a program can tell apart.
