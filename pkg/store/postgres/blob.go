@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"strings"
 	"sync"
 
 	"postern/pkg/store"
@@ -33,9 +34,19 @@ func headerColumn(hsize int64) int64 { return min(hsize, window) }
 // dataKey is an account's key. It is safe for concurrent use.
 type dataKey struct {
 	account store.AccountID
+	bodies  string // the partition that holds the account's; empty: not known
 	secret  []byte
 	codecs  *codecs
 	macs    sync.Pool // of hash.Hash: HMAC with secret, used one after another
+}
+
+// in makes a statement that reads bodies read the partition they are in. Where there are many to choose from, PostgreSQL
+// plans a statement anew each time it is run, and that takes longer than to run it.
+func (k *dataKey) in(sql string) string {
+	if k.bodies == "" {
+		return sql
+	}
+	return strings.Replace(sql, "from bodies\n", "from "+k.bodies+"\n", 1)
 }
 
 // blobKey seals and opens the columns of one body.

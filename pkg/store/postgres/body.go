@@ -191,7 +191,7 @@ func (b *body) first(whole bool) (*loaded, error) {
 		return nil, err
 	}
 	var sealed sealedPart
-	err = b.a.s.pool.QueryRow(b.ctx, sqlFirst, b.a.id, b.row.ID, whole).Scan(&sealed.hdr, &sealed.data)
+	err = b.a.s.pool.QueryRow(b.ctx, key.in(sqlFirst), b.a.id, b.row.ID, whole).Scan(&sealed.hdr, &sealed.data)
 	if err != nil {
 		return nil, b.failed(err)
 	}
@@ -248,7 +248,7 @@ func (b *body) window(ctx context.Context, memory []byte, part int) ([]byte, err
 	if err != nil {
 		return nil, err
 	}
-	found, err := b.a.s.pool.Query(ctx, sqlWindow, b.a.id, b.row.ID, part)
+	found, err := b.a.s.pool.Query(ctx, key.in(sqlWindow), b.a.id, b.row.ID, part)
 	if err != nil {
 		return nil, err
 	}

@@ -79,7 +79,7 @@ func (c *cache) peek(key boxKey) *version {
 // refresh returns the mailbox as it is now. have is a Snapshot the caller holds, or nil; known says that there is
 // something newer than what is cached.
 func (c *cache) refresh(ctx context.Context, key boxKey, have *store.Snapshot, known bool) (*version, error) {
-	f := c.join(ctx, key, have, known)
+	f := c.board(ctx, key, have, known)
 	select {
 	case <-f.done:
 		return f.v, f.err
@@ -88,27 +88,48 @@ func (c *cache) refresh(ctx context.Context, key boxKey, have *store.Snapshot, k
 	}
 }
 
-// join finds or starts a flight that has not looked at the database yet.
-func (c *cache) join(ctx context.Context, key boxKey, have *store.Snapshot, known bool) *flight {
+// board finds or flies a flight that has not looked at the database yet. Who is alone in one flies it himself: to start a
+// goroutine and to wait for it takes as long as the look. If he leaves, or all of the mailbox must be read, which may take
+// longer than he stays, it is flown without him.
+func (c *cache) board(ctx context.Context, key boxKey, have *store.Snapshot, known bool) *flight {
+	e, f, alone, short := c.join(key, have, known)
+	if !alone {
+		return f
+	}
+	if short {
+		v, err := c.look(ctx, e, f.known)
+		if ctx.Err() == nil {
+			if c.arrive(e, f, v, err) != nil {
+				go c.fly(context.WithoutCancel(ctx), e)
+			}
+			return f
+		}
+	}
+	go c.fly(context.WithoutCancel(ctx), e)
+	return f
+}
+
+// join finds or makes a flight that has not looked at the database yet. alone says that it takes off at once and that
+// nobody else is in it, short that the mailbox has been loaded.
+func (c *cache) join(key boxKey, have *store.Snapshot, known bool) (e *cached, f *flight, alone, short bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e := c.entry(key)
+	e = c.entry(key)
 	if have != nil && (e.now == nil || e.now.snap.ModSeq() < have.ModSeq()) && e.running == nil {
 		e.now = &version{snap: have}
 		c.weigh(e)
 	}
 	if e.waiting != nil {
 		e.waiting.known = e.waiting.known || known
-		return e.waiting
+		return e, e.waiting, false, false
 	}
-	f := &flight{known: known, done: make(chan struct{})}
+	f = &flight{known: known, done: make(chan struct{})}
 	if e.running != nil {
 		e.waiting = f
-		return f
+		return e, f, false, false
 	}
 	e.running = f
-	go c.fly(context.WithoutCancel(ctx), e)
-	return f
+	return e, f, true, e.now != nil
 }
 
 // entry returns the place of a mailbox, made if need be, and marks it used. The caller holds mu.
@@ -129,11 +150,16 @@ func (c *cache) fly(ctx context.Context, e *cached) {
 	f := e.running
 	c.mu.Unlock()
 	for f != nil {
-		f.v, f.err = c.look(ctx, e, f.known)
-		next := c.land(e, f)
-		close(f.done)
-		f = next
+		v, err := c.look(ctx, e, f.known)
+		f = c.arrive(e, f, v, err)
 	}
+}
+
+// arrive ends a flight and returns the one that takes off next, if any.
+func (c *cache) arrive(e *cached, f *flight, v *version, err error) *flight {
+	f.v, f.err = v, err
+	defer close(f.done)
+	return c.land(e, f)
 }
 
 func (c *cache) look(ctx context.Context, e *cached, known bool) (*version, error) {

@@ -25,13 +25,17 @@ func (f *fakeBase) commit() {
 	f.at++
 }
 
-func (f *fakeBase) advance(_ context.Context, e *cached, _ bool) (*version, error) {
+func (f *fakeBase) advance(ctx context.Context, e *cached, _ bool) (*version, error) {
 	f.mu.Lock()
 	f.looks++
 	at, gate, err := f.at, f.gate, f.err
 	f.mu.Unlock()
 	if gate != nil {
-		<-gate
+		select {
+		case <-gate:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
 	if err != nil {
 		return nil, err
@@ -105,6 +109,46 @@ func TestCacheCallerMayLeave(t *testing.T) {
 		synctest.Wait()
 		if c.peek(boxKey{1, 1}) == nil {
 			t.Error("what the cancelled caller asked for was thrown away")
+		}
+	})
+}
+
+// TestCacheLookIsTakenOver: who looks for himself may leave too, and those who ask meanwhile are not held up by that.
+func TestCacheLookIsTakenOver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, f := newFakeCache(t, 1<<20)
+		key := boxKey{1, 1}
+		if _, err := c.refresh(t.Context(), key, nil, false); err != nil {
+			t.Fatal(err)
+		}
+		f.gate = make(chan struct{})
+		ctx, cancel := context.WithCancel(t.Context())
+		first, second := make(chan error), make(chan error)
+		go func() {
+			_, err := c.refresh(ctx, key, nil, false)
+			first <- err
+		}()
+		synctest.Wait()
+		f.commit()
+		go func() {
+			v, err := c.refresh(t.Context(), key, nil, false)
+			if err == nil && v.snap.ModSeq() != 2 {
+				err = errors.New("it is not what was committed")
+			}
+			second <- err
+		}()
+		synctest.Wait()
+		cancel()
+		if err := <-first; !errors.Is(err, context.Canceled) {
+			t.Errorf("cancelled caller got %v", err)
+		}
+		close(f.gate)
+		if err := <-second; err != nil {
+			t.Errorf("the other caller got %v", err)
+		}
+		if f.looks != 4 { // the first of all, one that was broken off and made again, and one for the second caller
+			t.Errorf("%d looks at the database, want 4", f.looks)
 		}
 	})
 }

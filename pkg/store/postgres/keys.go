@@ -94,7 +94,11 @@ func (k *keyring) refuse(row pgx.Row) error {
 }
 
 const sqlKey = `
-select dek, kek_id
+select dek, kek_id, (
+  select 'bodies_' || n
+  from generate_series(0, 31) n
+  where satisfies_hash_partition('bodies'::regclass, 32, n, account_id)
+)
 from accounts
 where account_id = $1`
 
@@ -104,14 +108,15 @@ func (s *Store) key(ctx context.Context, id store.AccountID) (*dataKey, error) {
 		return k, nil
 	}
 	var wrapped []byte
-	var kekID string
-	if err := s.pool.QueryRow(ctx, sqlKey, id).Scan(&wrapped, &kekID); err != nil {
+	var kekID, bodies string
+	if err := s.pool.QueryRow(ctx, sqlKey, id).Scan(&wrapped, &kekID, &bodies); err != nil {
 		return nil, failed("read data key", err)
 	}
 	k, err := s.keys.unwrap(id, wrapped, kekID)
 	if err != nil {
 		return nil, err
 	}
+	k.bodies = bodies
 	s.keys.cached.put(id, k)
 	return k, nil
 }

@@ -125,3 +125,31 @@ func TestLRU(t *testing.T) {
 		t.Error("cleared entry is there")
 	}
 }
+
+// TestPartitions: every account's bodies are where reads look for them.
+func TestPartitions(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.exec(`insert into accounts select (jsonb_populate_record(a, jsonb_build_object('account_id', n, 'address', n || '@example.com'))).*
+		from accounts a, generate_series(100001, 100100) n where account_id = $1`, f.a.id)
+	f.exec(`insert into bodies (account_id, blob_id, rawlen, data) select n, 1, 0, '' from generate_series(100001, 100100) n`)
+	seen := make(map[string]bool)
+	for id := range store.AccountID(100) {
+		id += 100001
+		var dek []byte
+		var kek, want, got string
+		if err := f.s.pool.QueryRow(t.Context(), sqlKey, id).Scan(&dek, &kek, &got); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.s.pool.QueryRow(t.Context(), `select tableoid::regclass::text from bodies where account_id = $1`, id).Scan(&want); err != nil {
+			t.Fatal(err)
+		}
+		if got != want {
+			t.Errorf("account %d: looked for in %q, they are in %q", id, got, want)
+		}
+		seen[want] = true
+	}
+	if len(seen) < 20 {
+		t.Errorf("only %d partitions are used", len(seen))
+	}
+}

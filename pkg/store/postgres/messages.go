@@ -97,10 +97,15 @@ func (p *pager) start(ctx context.Context, coming []<-chan *page) []<-chan *page
 			break
 		}
 		done := make(chan *page, 1) // nobody need receive
-		go func() {
+		read := func() {
 			pg.err = p.load(ctx, pg)
 			done <- pg
-		}()
+		}
+		if len(coming)+len(p.places) > 0 {
+			go read()
+		} else {
+			read() // it is the only one
+		}
 		coming = append(coming, done)
 	}
 	return coming
@@ -157,6 +162,12 @@ cross join lateral (
   limit 1
 ) b`
 
+// A single body is what most clients ask for most of the time; this is planned once.
+const sqlSingle = `
+select blob_id, case when $3 then hdr end, case when $4 then tree end, case when $5 then data end
+from bodies
+where account_id = $1 and blob_id = $2 and part = 0`
+
 // load reads a page. Errors of single messages are in what it has read.
 func (p *pager) load(ctx context.Context, pg *page) error {
 	if !p.a.behind {
@@ -182,14 +193,16 @@ func (p *pager) load(ctx context.Context, pg *page) error {
 	if p.want&store.Passing != 0 {
 		pg.memory = p.a.s.arena(octets)
 	}
-	return p.query(ctx, pg, key, rows, []any{
-		p.a.id, all, p.want&(store.WithHeader|store.WithBody) != 0, p.want&store.WithPart != 0, whole,
-	})
+	header, tree := p.want&(store.WithHeader|store.WithBody) != 0, p.want&store.WithPart != 0
+	if len(all) == 1 {
+		return p.query(ctx, pg, key, rows, sqlSingle, p.a.id, all[0], header, tree, whole[0])
+	}
+	return p.query(ctx, pg, key, rows, sqlParts, p.a.id, all, header, tree, whole)
 }
 
 // query decodes rows where the driver has them: a copy of each would cost as much as opening its seal.
-func (p *pager) query(ctx context.Context, pg *page, key *dataKey, rows map[store.MessageID]store.Row, args []any) error {
-	found, err := p.a.s.pool.Query(ctx, sqlParts, args...)
+func (p *pager) query(ctx context.Context, pg *page, key *dataKey, rows map[store.MessageID]store.Row, sql string, args ...any) error {
+	found, err := p.a.s.pool.Query(ctx, key.in(sql), args...)
 	if err != nil {
 		return err
 	}
