@@ -3,6 +3,7 @@ package pop3
 import (
 	"context"
 	"io"
+	"iter"
 	"time"
 
 	"github.com/emersion/go-imap/v2"
@@ -10,12 +11,9 @@ import (
 	"postern/pkg/store"
 )
 
-const (
-	// aheadOctets bounds what is read before it is asked for, the message that was asked for aside.
-	aheadOctets = 1 << 20
-	// aheadMessages bounds it in messages: about what one query brings.
-	aheadMessages = 32
-)
+// aheadMessages bounds in messages what is asked for before the client does. In octets the store bounds it: it brings what
+// is asked for a page at a time, each in the memory of one that has been sent.
+const aheadMessages = 256
 
 // ahead reads messages. A client that takes them one after the other, as nearly all do, gets the following ones from the
 // same query: their number doubles while the client keeps to the order, and starts again at one when it does not.
@@ -23,20 +21,26 @@ type ahead struct {
 	drop    *maildrop
 	timeout time.Duration
 
-	want   store.Fields // of the run
-	next   uint32       // the number that would continue the run
-	batch  int          // how many messages the run's last query brought
-	loaded map[imap.UID]loaded
-	cancel context.CancelFunc // of the query that brought loaded
+	want  store.Fields // of the run
+	next  uint32       // the number that would continue the run
+	batch int          // how many messages the run's last query brings
+	run   *run         // nil: none
 }
 
-// loaded is a message as the store gave it, or why it could not.
-type loaded struct {
-	message *store.Message
-	err     error
+// run is messages on their way from the store, in order.
+type run struct {
+	uids   imap.UIDSet
+	taken  imap.UID // the last one
+	pull   func() (*store.Message, error, bool)
+	stop   func()
+	cancel context.CancelFunc // of the query that brings them
 }
 
-// fetch returns message n, at place i of the snapshot. Reading its Body ends with StoreTimeout, not with ctx.
+// holds reports whether a message is still to come.
+func (r *run) holds(uid imap.UID) bool { return r != nil && uid > r.taken && r.uids.Contains(uid) }
+
+// fetch returns message n, at place i of the snapshot; it is valid until the next. Reading its Body ends with StoreTimeout,
+// not with ctx.
 func (a *ahead) fetch(ctx context.Context, n uint32, i int, want store.Fields) (*store.Message, error) {
 	continues := n == a.next && want == a.want
 	if want != a.want {
@@ -44,34 +48,23 @@ func (a *ahead) fetch(ctx context.Context, n uint32, i int, want store.Fields) (
 	}
 	a.next, a.want = n+1, want
 	uid := a.drop.snap.UID(i)
-	if _, ok := a.loaded[uid]; !ok {
+	if !a.run.holds(uid) {
 		a.batch = min(2*a.batch, aheadMessages)
 		if !continues {
 			a.batch = 1
 		}
-		if err := a.load(ctx, a.choose(n, want), want); err != nil && a.loaded[uid].message == nil {
-			return nil, err
-		}
+		a.begin(ctx, a.choose(n))
 	}
-	l, ok := a.loaded[uid]
-	delete(a.loaded, uid) // it is not asked for twice; let go of its octets when they are sent
-	if !ok {
-		return nil, store.ErrNotFound
-	}
-	return l.message, l.err
+	return a.take(uid)
 }
 
-// choose picks message n and those that follow it, as far as the batch and aheadOctets allow.
-func (a *ahead) choose(n uint32, want store.Fields) imap.UIDSet {
+// choose picks message n and those that follow it, as far as the batch allows.
+func (a *ahead) choose(n uint32) imap.UIDSet {
 	var uids imap.UIDSet
-	octets := int64(0)
 	for chosen := 0; chosen < a.batch && n <= a.drop.view.Len(); n++ {
 		i, err := a.drop.find(n)
 		if err != nil {
 			continue // marked
-		}
-		if octets += a.octets(i, want); chosen > 0 && octets > aheadOctets {
-			break
 		}
 		uids.AddNum(a.drop.snap.UID(i))
 		chosen++
@@ -79,37 +72,42 @@ func (a *ahead) choose(n uint32, want store.Fields) imap.UIDSet {
 	return uids
 }
 
-func (a *ahead) octets(i int, want store.Fields) int64 {
-	if want == store.WithHeader {
-		return int64(a.drop.snap.Row(i).Header)
-	}
-	return a.drop.snap.Size(i)
+// begin starts a query. Its context must outlive the command, because the bodies are read under it.
+func (a *ahead) begin(ctx context.Context, uids imap.UIDSet) {
+	a.close()
+	ctx, cancel := context.WithCancel(ctx)
+	a.run = &run{uids: uids, cancel: cancel}
+	a.run.pull, a.run.stop = iter.Pull2(a.drop.account.Messages(ctx, a.drop.snap, uids, a.want|store.Passing))
 }
 
-// load runs one query. Its context must outlive this call, because the bodies are read under it; a timer stands in for
-// the deadline (see timed).
-func (a *ahead) load(ctx context.Context, uids imap.UIDSet, want store.Fields) error {
-	a.close()
-	ctx, a.cancel = context.WithCancel(ctx)
-	defer time.AfterFunc(a.timeout, a.cancel).Stop()
-	a.loaded = make(map[imap.UID]loaded)
-	for m, err := range a.drop.account.Messages(ctx, a.drop.snap, uids, want) {
-		if m == nil {
-			return err
+// take waits for a message of the run, and passes over those before it. A timer stands in for the deadline (see timed).
+func (a *ahead) take(uid imap.UID) (*store.Message, error) {
+	defer time.AfterFunc(a.timeout, a.run.cancel).Stop()
+	for {
+		m, err, ok := a.run.pull()
+		switch {
+		case !ok:
+			a.close()
+			return nil, store.ErrNotFound
+		case m == nil:
+			a.close()
+			return nil, err
+		case m.UID == uid:
+			a.run.taken = uid
+			if m.Body != nil {
+				m.Body = timed{m.Body, a.timeout, a.run.cancel}
+			}
+			return m, err
 		}
-		if m.Body != nil {
-			m.Body = timed{m.Body, a.timeout, a.cancel}
-		}
-		a.loaded[m.UID] = loaded{m, err}
 	}
-	return nil
 }
 
 func (a *ahead) close() {
-	if a.cancel != nil {
-		a.cancel()
+	if a.run != nil {
+		a.run.cancel()
+		a.run.stop()
 	}
-	a.loaded = nil
+	a.run = nil
 }
 
 // timed gives each read of a body a deadline of its own: sending the message may take hours, reading it must not.

@@ -33,8 +33,8 @@ const (
 	withdrawTime = 500 * time.Millisecond
 	// readBuffer is what a session holds for as long as it lasts.
 	readBuffer = 1 << 10
-	// writeBuffer is one TLS record.
-	writeBuffer = 16 << 10
+	// writeBuffer is some TLS records, which the listener sends together.
+	writeBuffer = 64 << 10
 	// earlyBuffer is enough before the login, where thousands may wait for their refusal.
 	earlyBuffer = 2 << 10
 )
