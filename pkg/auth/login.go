@@ -34,7 +34,7 @@ type Options struct {
 	Directory Directory
 	Log       *zap.Logger // one line for each login, accepted or refused; nil means none
 
-	Hashes    int           // password hashes computed at once, about 19 MiB each; default: one a processor
+	Hashes    int           // password hashes computed at once, about 19 MiB each; default: one for two processors
 	CacheTTL  time.Duration // how long a verified login is remembered; default 1 h, negative: not at all
 	CacheSize int           // verified logins remembered; default 10,000
 
@@ -69,6 +69,7 @@ type Auth struct {
 	key      [32]byte                                    // of this process; see digest
 	seed     []byte                                      // see Options
 	hashing  chan struct{}                               // holds a token for each hash being computed
+	asking   chan struct{}                               // and for each question to the directory by who logs in
 	verified *recent[digest, struct{}]                   // see cacheKey
 	throttle *throttle                                   //
 	bans     *banCache                                   //
@@ -87,6 +88,7 @@ func New(opt Options) *Auth {
 	a := &Auth{
 		opt:      opt,
 		hashing:  make(chan struct{}, opt.Hashes),
+		asking:   make(chan struct{}, maxAsking),
 		verified: newRecent[digest, struct{}](opt.CacheSize, opt.CacheTTL, opt.Now),
 		guard:    newGuard(),
 		verify:   checkHash,
@@ -103,7 +105,7 @@ func New(opt Options) *Auth {
 }
 
 func (o Options) withDefaults() Options {
-	o.Hashes = cmp.Or(o.Hashes, runtime.GOMAXPROCS(0))
+	o.Hashes = cmp.Or(o.Hashes, max(1, runtime.GOMAXPROCS(0)/2)) // the others are for those who are logged in
 	o.CacheTTL = cmp.Or(o.CacheTTL, time.Hour)
 	o.CacheSize = cmp.Or(o.CacheSize, 10_000)
 	o.Queue = cmp.Or(o.Queue, 256)
@@ -266,6 +268,10 @@ func isText(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune
 // lookUp fills in what the directory knows. For a user it does not know, it fills in one who cannot log in but costs
 // as much to check.
 func (a *Auth) lookUp(ctx context.Context, t *attempt) error {
+	if err := a.mayAsk(ctx); err != nil {
+		return err
+	}
+	defer func() { <-a.asking }()
 	asOf := a.guard.heard()
 	cred, err := a.opt.Directory.Credential(ctx, t.user)
 	switch {

@@ -2,17 +2,32 @@ package auth
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
 	"postern/pkg/store"
 )
 
+// maxAsking is how many logins may ask the directory at once: most of its connections and of the database's processors are for
+// those who are logged in, however many try.
+const maxAsking = 8
+
+// mayAsk waits for one's turn to ask the directory, which the caller gives back.
+func (a *Auth) mayAsk(ctx context.Context) error {
+	select {
+	case a.asking <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%w: wait to look up a user: %w", store.ErrUnavailable, ctx.Err())
+	}
+}
+
 // queue waits for one's turn to have a hash computed, which the caller gives back. Strangers come in such numbers only
-// when we are attacked: more than so many are told to come back. Who has logged in from there before is not one.
+// when we are attacked: more than so many are told to come back, after the delay of a refusal. Who has logged in from there before is not one.
 func (a *Auth) queue(ctx context.Context, t *attempt) error {
 	if _, known := a.throttle.known.get(t.keys.pair); !known && a.waiting.Load() >= int64(a.opt.Queue) {
-		return ErrBusy
+		return errors.Join(ErrBusy, a.opt.Sleep(ctx, a.delay(1)))
 	}
 	a.waiting.Add(1)
 	defer a.waiting.Add(-1)

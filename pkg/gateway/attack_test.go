@@ -2,105 +2,148 @@ package gateway_test
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/tls"
+	"flag"
 	"fmt"
+	"math/rand/v2"
 	"net"
-	"net/netip"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
 
 const (
-	attackers   = 200             // connections that guess, each from a network of its own
-	attackTime  = 8 * time.Second //
-	hashMemory  = 20 << 20        // of one password hash
-	halfOpen    = 1500            // connections that say nothing
-	warm        = 300             // that come before anything is measured
-	mostOpen    = 40 << 10        // octets one of them may cost
-	noopLatency = 100 * time.Millisecond
+	attackTime  = 8 * time.Second
+	guessesEach = 100      // that an attacker pipelines on a connection
+	hashMemory  = 20 << 20 // of one password hash
+	halfOpen    = 1500     // connections that say nothing
+	warm        = 300      // that come before anything is measured
+	mostOpen    = 40 << 10 // octets one of them may cost
+	noopLatency = 10 * time.Second
 )
 
-// TestAttack guesses passwords as fast as the server answers, from many networks and from one, and says what it is to those
-// who are logged in. Memory may grow by the hashes under way (and as many that wait to be collected) and the connections.
+var attackers = flag.Int("attackers", 1000, "connections that guess passwords at once in TestAttack")
+
+// TestAttack guesses passwords from a process of its own, which stands for other machines: on many connections, each from
+// another network, by the hundred. It says what that is to those who are logged in. Memory may grow by the hashes under way
+// (and as many that wait to be collected) and by the connections.
 func TestAttack(t *testing.T) {
-	s, err := startServer(filepath.Join(workDir, "attack"), "POSTERN_PROXY_TRUSTED=127.0.0.1")
+	s, err := startServer(filepath.Join(workDir, "attack"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.stop()
 	s.account(t, "anna@example.org")
-	owner := dialFrom(t, s.imap, netip.MustParseAddr("192.0.2.1"))
+	owner := dialTLS(t, s.imap)
 	owner.send("a LOGIN anna@example.org \"%s\"\r\nb SELECT INBOX", password)
 	owner.until("b OK")
 	calm := noops(owner, time.Second)
 	before := s.resident(t)
 
-	var guesses, answers atomic.Int64
-	var wg sync.WaitGroup
-	end := time.Now().Add(attackTime)
-	for i := range attackers {
-		wg.Go(func() {
-			from := netip.AddrFrom4([4]byte{100, 64, byte(i), 1})
-			if i%2 == 0 {
-				from = netip.MustParseAddr("203.0.113.66")
-			}
-			for time.Now().Before(end) {
-				n := guess(s.imap, from, end)
-				guesses.Add(n)
-				if n == 0 {
-					return
-				}
-				answers.Add(1)
-			}
-		})
-	}
+	attack := exec.Command(os.Args[0])
+	attack.Env = append(os.Environ(), attackEnv+"="+s.imap+" "+strconv.Itoa(*attackers))
+	said := make(chan string, 1)
+	go func() {
+		out, err := attack.CombinedOutput()
+		said <- fmt.Sprintf("%s (%v)", bytes.TrimSpace(out), err)
+	}()
 	pressed := noops(owner, attackTime)
-	most := s.resident(t)
-	wg.Wait()
-	bound := int64(2*hashMemory*runtime.GOMAXPROCS(0) + attackers*mostOpen*2)
-	t.Logf("%d guesses on %d connections in %v; NOOP p50 %v, p99 %v, at most %v (before: p50 %v, p99 %v); memory %d MiB more, may be %d",
-		guesses.Load(), answers.Load(), attackTime, quantile(pressed, 0.5), quantile(pressed, 0.99), pressed[len(pressed)-1],
-		quantile(calm, 0.5), quantile(calm, 0.99), (most-before)>>20, bound>>20)
-	// On a machine that has other things to do, what the session suffered without an attack counts for it.
-	if limit := noopLatency + 5*quantile(calm, 0.99); quantile(pressed, 0.95) > limit {
+	offered := <-said
+	count := func(result string) float64 {
+		n, _ := s.counted(t, `postern_logins_total{proto="imap",result="`+result+`"}`)
+		return n
+	}
+	hashed, spared := count("refused"), count("throttled")+count("busy")
+	grown := s.memory(t, "VmHWM:") - before
+	bound := int64(2*hashMemory*max(1, runtime.GOMAXPROCS(0)/2) + 3**attackers*mostOpen)
+	t.Logf("%s; %.0f judged by a hash, %.0f refused without one; %d NOOPs: p50 %v, p99 %v, at most %v (before: p50 %v, p99 %v); "+
+		"memory %d MiB more at most, may be %d", offered, hashed, spared,
+		len(pressed), quantile(pressed, 0.5), quantile(pressed, 0.99), pressed[len(pressed)-1], quantile(calm, 0.5), quantile(calm, 0.99),
+		grown>>20, bound>>20)
+	if hashed+spared < 100 {
+		t.Errorf("no attack: %s", offered)
+	}
+	// How long is for docs/performance.md to say, of a machine that does nothing else; here the attackers have half of it.
+	if quantile(pressed, 0.95) > noopLatency {
 		t.Errorf("NOOP took %v under attack", quantile(pressed, 0.95))
 	}
-	if most-before > bound && len(raceFlags) == 0 { // the race detector's own memory is many times that
-		t.Errorf("memory grew by %d MiB, more than %d", (most-before)>>20, bound>>20)
+	if grown > bound && len(raceFlags) == 0 { // the race detector's own memory is many times that
+		t.Errorf("memory grew by %d MiB, more than %d", grown>>20, bound>>20)
 	}
 }
 
-// guess tries passwords on one connection until it is closed or the time is over, all pipelined.
-func guess(addr string, from netip.Addr, end time.Time) (n int64) {
-	raw, err := net.Dial("tcp", addr)
+// attackEnv has the test's program attack instead: its value is whom, and on how many connections.
+const attackEnv = "POSTERN_TEST_ATTACK"
+
+// attackFor is what the other process does.
+func attackFor(orders string) int {
+	addr, n, _ := strings.Cut(orders, " ")
+	connections, err := strconv.Atoi(n)
 	if err != nil {
-		return 0
+		fmt.Println(err)
+		return 1
+	}
+	_ = syscall.Setpriority(syscall.PRIO_PROCESS, 0, 10) // other machines would not take the server's processors
+	var opened, answered atomic.Int64
+	var wg sync.WaitGroup
+	end := time.Now().Add(attackTime)
+	sessions := tls.NewLRUClientSessionCache(1)
+	for range connections {
+		wg.Go(func() {
+			for time.Now().Before(end) {
+				heard, err := guess(addr, sessions, end)
+				if err == nil {
+					opened.Add(1)
+				}
+				answered.Add(heard)
+			}
+		})
+	}
+	wg.Wait()
+	fmt.Printf("%d guesses offered a second on %d connections of %d at once, %d answered",
+		opened.Load()*guessesEach/int64(attackTime.Seconds()), opened.Load(), connections, answered.Load())
+	return 0
+}
+
+// guess tries passwords on a connection from somewhere until it is closed or the time is over, all pipelined, and returns how
+// many were answered: every other one is of a user there is.
+func guess(addr string, sessions tls.ClientSessionCache, end time.Time) (answered int64, err error) {
+	from := net.IPv4(127, byte(1+rand.IntN(250)), byte(rand.IntN(250)), byte(1+rand.IntN(250)))
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: from}, Deadline: end}
+	raw, err := dialer.Dial("tcp", addr)
+	if err != nil {
+		return 0, err
 	}
 	defer raw.Close()
 	_ = raw.SetDeadline(end)
-	if _, err := fmt.Fprintf(raw, "PROXY TCP4 %s 127.0.0.1 40000 993\r\n", from); err != nil {
-		return 0
-	}
-	c := tls.Client(raw, insecure)
+	c := tls.Client(raw, &tls.Config{InsecureSkipVerify: true, ServerName: "localhost", ClientSessionCache: sessions})
 	var all strings.Builder
-	for i := range 10 {
-		fmt.Fprintf(&all, "a%d LOGIN anna@example.org guess%d\r\n", i, time.Now().UnixNano()+int64(i))
+	for i := range guessesEach {
+		user := "anna"
+		if i%2 == 1 {
+			user = fmt.Sprintf("user%d", rand.IntN(1e6))
+		}
+		fmt.Fprintf(&all, "a%d LOGIN %s@example.org guess%d\r\n", i, user, rand.Int())
 	}
 	if _, err := c.Write([]byte(all.String())); err != nil {
-		return 0
+		return 0, err
 	}
 	for r := bufio.NewScanner(c); r.Scan(); {
 		if strings.HasPrefix(r.Text(), "a") {
-			n++
+			answered++
 		}
 	}
-	return max(n, 1)
+	return answered, nil
 }
 
 // noops sends one after another and returns how long each took, in order.

@@ -40,6 +40,7 @@ type Gateway struct {
 	log     *zap.Logger
 	backend *Backend
 	certs   *certs.Manager
+	refused *prometheus.CounterVec // connections, by service and reason
 	auth    *auth.Auth
 	tokens  *oauth.Validator // nil: access tokens are not taken
 	// clientTLS is for those who read mail.
@@ -70,7 +71,7 @@ func New(ctx context.Context, o Options) (_ *Gateway, err error) {
 	if o.Registry == nil {
 		o.Registry = observe.NewRegistry()
 	}
-	g := &Gateway{log: o.Log, drain: o.Config.DrainTimeout}
+	g := &Gateway{log: o.Log, drain: o.Config.DrainTimeout, refused: countRefused(o.Registry)}
 	defer func() {
 		if err != nil {
 			g.close()
@@ -167,6 +168,10 @@ func (g *Gateway) plan(o Options) []planned {
 // listen opens the listeners of a service; one without addresses is switched off.
 func (g *Gateway) listen(ctx context.Context, p planned) error {
 	p.listen.Log = g.log.Named(p.name)
+	for _, reason := range []listen.Reason{listen.Full, listen.Crowded, listen.Unproxied, listen.Unshaken} {
+		g.refused.WithLabelValues(p.name, string(reason)) // shown before there are any
+	}
+	p.listen.Refused = func(reason listen.Reason) { g.refused.WithLabelValues(p.name, string(reason)).Inc() }
 	s := service{name: p.name, server: p.server}
 	for _, p.listen.Addr = range p.addrs {
 		l, err := listen.Listen(ctx, p.listen)

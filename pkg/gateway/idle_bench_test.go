@@ -145,6 +145,16 @@ func (s *server) settled(b testing.TB) int64 {
 // metric reads one gauge.
 func (s *server) metric(b testing.TB, name string) float64 {
 	b.Helper()
+	value, ok := s.counted(b, name)
+	if !ok {
+		b.Fatalf("no metric %s", name)
+	}
+	return value
+}
+
+// counted reads a metric that may not be there yet.
+func (s *server) counted(b testing.TB, name string) (value float64, ok bool) {
+	b.Helper()
 	resp, err := http.Get("http://" + s.http + "/metrics")
 	if err != nil {
 		b.Fatal(err)
@@ -160,9 +170,8 @@ func (s *server) metric(b testing.TB, name string) float64 {
 			if err != nil {
 				b.Fatal(err)
 			}
-			return f
+			return f, true
 		}
 	}
-	b.Fatalf("no metric %s", name)
-	return 0
+	return 0, false
 }

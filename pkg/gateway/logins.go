@@ -59,6 +59,16 @@ func (l *logins) count(p auth.Peer, err error) {
 	l.total.WithLabelValues(p.Protocol, result).Inc()
 }
 
+// countRefused makes the counter of connections that do not get to the protocol.
+func countRefused(r prometheus.Registerer) *prometheus.CounterVec {
+	c := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "postern_connections_refused_total",
+		Help: "Connections refused before the protocol, by service and reason: full, address, proxy, handshake.",
+	}, []string{"service", "reason"})
+	r.MustRegister(c)
+	return c
+}
+
 func gauge(name, help string, value func() int) prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(value()) })
 }

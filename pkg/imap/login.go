@@ -41,6 +41,7 @@ func (c *conn) login(ctx context.Context, r loginRequest) error {
 func (c *conn) decide(ctx context.Context, by func(context.Context) (auth.Identity, error)) (auth.Identity, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	_ = c.stream.flush() // what has been answered need not wait for it; an error is the stream's from then on
 	c.stream.onStop(cancel)
 	defer c.stream.onStop(nil)
 	return by(ctx)

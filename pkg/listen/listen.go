@@ -3,6 +3,7 @@
 package listen
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -32,7 +33,20 @@ type Options struct {
 	// then count the client, and RemoteAddr is its address. None: no header is understood.
 	Proxies []netip.Prefix
 	Log     *zap.Logger // nil: no log
+	// Refused is told of each connection that does not get to the protocol, and why, from any goroutine; nil: nobody is.
+	Refused func(Reason)
 }
+
+// Reason is why a connection does not get to the protocol.
+type Reason string
+
+// The reasons there are.
+const (
+	Full      Reason = "full"      // there are Max
+	Crowded   Reason = "address"   // there are MaxPerAddr from there
+	Unproxied Reason = "proxy"     // no good PROXY header
+	Unshaken  Reason = "handshake" // that of TLS failed, or took too long
+)
 
 // keepAlive finds dead peers of idle connections within some minutes (a probe each minute after two, four of them).
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 2 * time.Minute, Interval: time.Minute, Count: 4}
@@ -61,6 +75,9 @@ func Listen(ctx context.Context, o Options) (net.Listener, error) {
 		return nil, err
 	}
 	l := &listener{Listener: inner, o: o, closed: make(chan struct{}), perAddr: make(map[netip.Prefix]int)}
+	if config := cmp.Or(o.TLS, o.StartTLS); config != nil {
+		l.tls = newGate().guard(config)
+	}
 	if len(o.Proxies) > 0 {
 		l.ready, l.ended = make(chan net.Conn), make(chan struct{})
 		go l.receive()
@@ -112,6 +129,7 @@ func openUnix(ctx context.Context, path string) (net.Listener, error) {
 type listener struct {
 	net.Listener
 	o      Options
+	tls    *tls.Config // guarded by a gate; nil: none
 	closed chan struct{}
 	once   sync.Once     // closes closed
 	ready  chan net.Conn // where there are proxies: those who have said who they are
@@ -190,6 +208,7 @@ func (l *listener) receive() {
 				l.introduce(c)
 			}()
 		default:
+			l.refused(Unproxied)
 			l.o.Log.Warn("connection refused: too many wait for a PROXY header", zap.Stringer("proxy", c.RemoteAddr()))
 			c.Close()
 		}
@@ -217,6 +236,7 @@ func (l *listener) admit(c net.Conn) net.Conn {
 	}
 	l.mu.Unlock()
 	if full || crowded {
+		l.refused(map[bool]Reason{true: Crowded, false: Full}[crowded])
 		l.o.Log.Warn("connection refused: too many", zap.Stringer("remote", c.RemoteAddr()), zap.Bool("from_this_address", crowded))
 		c.Close()
 		return nil
@@ -224,11 +244,17 @@ func (l *listener) admit(c net.Conn) net.Conn {
 	counted := &countedConn{Conn: c, release: sync.OnceFunc(func() { l.leave(from) })}
 	switch {
 	case l.o.TLS != nil:
-		return newTLSConn(counted, l.o.TLS, l.o.Handshake, l.closed)
+		return newTLSConn(counted, l)
 	case l.o.StartTLS != nil:
 		return &plainConn{Conn: counted, l: l}
 	}
 	return counted
+}
+
+func (l *listener) refused(reason Reason) {
+	if l.o.Refused != nil {
+		l.o.Refused(reason)
+	}
 }
 
 func (l *listener) leave(from netip.Prefix) {

@@ -173,6 +173,8 @@ func TestLimits(t *testing.T) {
 	t.Parallel()
 	for name, o := range map[string]Options{"per address": {MaxPerAddr: 2}, "total": {Max: 2}} {
 		o.Addr = "127.0.0.1:0"
+		reasons := make(chan Reason, 100)
+		o.Refused = func(r Reason) { reasons <- r }
 		l := open1(t, o)
 		go echo(l)
 		dial := func() net.Conn {
@@ -192,9 +194,15 @@ func TestLimits(t *testing.T) {
 		if got, err := ask(dial()); err == nil {
 			t.Errorf("%s: a third connection was served: %q", name, got)
 		}
+		if got, want := <-reasons, map[string]Reason{"per address": Crowded, "total": Full}[name]; got != want {
+			t.Errorf("%s: refused for %q, want %q", name, got, want)
+		}
 		first.Close()
 		// The place is free as soon as the server has noticed.
-		for deadline := time.Now().Add(5 * time.Second); ; {
+		for deadline := time.Now().Add(30 * time.Second); ; {
+			for len(reasons) > 0 {
+				<-reasons
+			}
 			if _, err := ask(dial()); err == nil {
 				break
 			}

@@ -17,7 +17,8 @@ type records struct {
 
 	mu   sync.Mutex // alerts are written beside data
 	held *[recordsSize]byte
-	n    int // octets in held
+	n    int  // octets in held
+	in   gate // in which this connection has a place
 }
 
 // hold lets Write keep what it is given until flush.
@@ -33,6 +34,7 @@ func (r *records) hold() {
 func (r *records) Write(p []byte) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.leaveLocked()
 	if r.held != nil && r.n+len(p) <= recordsSize {
 		r.n += copy(r.held[r.n:], p)
 		return len(p), nil

@@ -42,7 +42,7 @@ func serveTLS(t *testing.T) (server *tlsConn, client net.Conn, below *wire) {
 	}
 	t.Cleanup(func() { accepted.Close() })
 	below = &wire{Conn: accepted}
-	server = newTLSConn(below, selfSigned(t), time.Minute, make(chan struct{}))
+	server = newTLSConn(below, &listener{tls: selfSigned(t), o: Options{Handshake: time.Minute}})
 	go io.WriteString(client, "hello\n") //nolint:errcheck // the server's read shows it
 	if _, err := io.ReadFull(server, make([]byte, 6)); err != nil {
 		t.Fatal(err)

@@ -7,7 +7,6 @@ import (
 	"net"
 	"runtime/debug"
 	"sync"
-	"time"
 )
 
 // maxRecord is how much one TLS record carries (RFC 8446 §5.1).
@@ -17,17 +16,16 @@ const maxRecord = 16 << 10
 // a peer that never finishes it holds a goroutine for so long and no longer.
 type tlsConn struct {
 	*tls.Conn
-	below  *records
-	limit  time.Duration
-	closed <-chan struct{} // the listener's
+	below *records
+	l     *listener
 
 	once sync.Once
 	err  error // of the handshake
 }
 
-func newTLSConn(c net.Conn, config *tls.Config, limit time.Duration, closed <-chan struct{}) *tlsConn {
+func newTLSConn(c net.Conn, l *listener) *tlsConn {
 	below := &records{Conn: c}
-	return &tlsConn{Conn: tls.Server(below, config), below: below, limit: limit, closed: closed}
+	return &tlsConn{Conn: tls.Server(below, l.tls), below: below, l: l}
 }
 
 // plainConn is a connection on which TLS may begin when the protocol says so.
@@ -38,7 +36,7 @@ type plainConn struct {
 
 // Upgrade returns the connection on which TLS begins, with the same limit. Nothing is read or written beside it from then on.
 func (c *plainConn) Upgrade() net.Conn {
-	return newTLSConn(c.Conn, c.l.o.StartTLS, c.l.o.Handshake, c.l.closed)
+	return newTLSConn(c.Conn, c.l)
 }
 
 // HandshakeContext runs the handshake unless it has been run. It ends at the limit and with the listener too.
@@ -50,18 +48,19 @@ func (c *tlsConn) HandshakeContext(ctx context.Context) error {
 // handshake has another goroutine do the work: it takes a deep stack, which goes with it, where the session's own would keep
 // what it has grown to.
 func (c *tlsConn) handshake(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, c.limit)
+	ctx, cancel := context.WithTimeout(ctx, c.l.o.Handshake)
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- c.shake(ctx) }()
 	var err error
 	select {
 	case err = <-done:
-	case <-c.closed:
+	case <-c.l.closed:
 		cancel()
 		err = <-done
 	}
 	if err != nil {
+		c.l.refused(Unshaken)
 		return fmt.Errorf("TLS handshake: %w", err)
 	}
 	return nil
@@ -69,6 +68,7 @@ func (c *tlsConn) handshake(ctx context.Context) error {
 
 // shake ends in an error where it would panic: what recovers from a session's panics is in another goroutine.
 func (c *tlsConn) shake(ctx context.Context) (err error) {
+	defer c.below.leave()
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())

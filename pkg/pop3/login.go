@@ -70,6 +70,7 @@ func (c *conn) authenticate(ctx context.Context, r authRequest) error {
 func (c *conn) decide(ctx context.Context, by func(context.Context) (auth.Identity, error)) (auth.Identity, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	c.out.Flush() //nolint:errcheck // sticky, see reply.go; what has been answered need not wait
 	c.onStop(cancel)
 	defer c.onStop(nil)
 	return by(ctx)
