@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"io"
 	"net"
 	"testing"
 	"time"
@@ -63,7 +62,7 @@ func TestBudget(t *testing.T) {
 	say([]byte("LHLO there\r\n"), 1)
 	begin := []byte("MAIL FROM:<ann@example.com>\r\nRCPT TO:<" + bob + ">\r\nDATA\r\n")
 	var mail bytes.Buffer
-	io.WriteString(&mail, "From: Ann <ann@example.com>\r\nTo: Bob <bob@example.org>\r\nSubject: a\r\nMessage-ID: <1@example.com>\r\n\r\n")
+	mail.WriteString("From: Ann <ann@example.com>\r\nTo: Bob <bob@example.org>\r\nSubject: a\r\nMessage-ID: <1@example.com>\r\n\r\n")
 	mail.Write(bytes.Repeat([]byte("Some words of every day, and some more of them.\r\n"), 400))
 	mail.WriteString(".\r\n")
 	allocs.Check(t, "a delivery", allocs.Most{Objects: 100, Octets: 6576}, func() {

@@ -20,7 +20,9 @@ func TestBudget(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.Close()
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
 	})
 	s := spool(t, raw, SpoolOptions{})
 	allocs.Check(t, "a preview", allocs.Most{Objects: 3, Octets: 320}, func() {

@@ -1,7 +1,5 @@
 package store
 
-import "github.com/emersion/go-imap/v2"
-
 // ChangesFrom returns what happened between old, an earlier version of the same mailbox, and s. It needs nothing but the
 // two: Removed is what s lacks, each with the mod-sequence of s.
 func (s *Snapshot) ChangesFrom(old *Snapshot) Changes {
@@ -12,13 +10,14 @@ func (s *Snapshot) ChangesFrom(old *Snapshot) Changes {
 	}
 	kept, _ := s.Find(old.uidNext) // messages of s that old may have held
 	if kept != old.Len() {
-		ch.Removed = missing(old.col.uid, s.col.uid[:kept], s.modSeq)
+		ch.Removed = missing(old.uids(), s.uids(), kept, s.modSeq)
 	}
-	for k := 0; k*chunkLen < kept; k++ {
-		if sameArray(s.chunks[k].modSeq, old.chunks[k].modSeq) { // the same messages, for none before them has gone
+	end := s.gone.place(kept)
+	for k := 0; k*chunkLen < end; k++ {
+		if k < len(old.chunks) && sameArray(s.chunks[k].modSeq, old.chunks[k].modSeq) { // the same messages
 			continue
 		}
-		ch.Flagged = s.changed(ch.Flagged, k, old.modSeq, kept)
+		ch.Flagged = s.changed(ch.Flagged, k, old.modSeq, end)
 	}
 	for i := kept; i < s.Len(); i++ {
 		ch.Added = append(ch.Added, s.Entry(i))
@@ -34,7 +33,7 @@ func (s *Snapshot) Since(at ModSeq) Changes {
 		return ch
 	}
 	for k := range s.chunks {
-		ch.Flagged = s.changed(ch.Flagged, k, at, s.Len())
+		ch.Flagged = s.changed(ch.Flagged, k, at, len(s.col.uid))
 	}
 	return ch
 }
@@ -42,22 +41,27 @@ func (s *Snapshot) Since(at ModSeq) Changes {
 // changed appends the messages of chunk k, up to place end, whose mod-sequence is above at.
 func (s *Snapshot) changed(entries []Entry, k int, at ModSeq, end int) []Entry {
 	for j, m := range s.chunks[k].modSeq {
-		if i := k*chunkLen + j; m > at && i < end {
+		place := k*chunkLen + j
+		if m <= at || place >= end {
+			continue
+		}
+		if i, ok := s.gone.number(place); ok {
 			entries = append(entries, s.Entry(i))
 		}
 	}
 	return entries
 }
 
-// missing returns what had holds and has does not; both ascending.
-func missing(had, has []imap.UID, at ModSeq) []Entry {
+// missing returns what had holds and the first n of has do not; both ascending.
+func missing(had, has uidList, n int, at ModSeq) []Entry {
 	var gone []Entry
 	j := 0
-	for _, uid := range had {
-		for j < len(has) && has[j] < uid {
+	for i := range had.len() {
+		uid := had.at(i)
+		for j < n && has.at(j) < uid {
 			j++
 		}
-		if j == len(has) || has[j] != uid {
+		if j == n || has.at(j) != uid {
 			gone = append(gone, Entry{UID: uid, ModSeq: at})
 		}
 	}

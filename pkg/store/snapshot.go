@@ -20,6 +20,7 @@ type Snapshot struct {
 	keywords    []imap.Flag
 	col         columns
 	chunks      []chunk // all but the last are full
+	gone        holes   // of col and chunks
 	// tail is how much of the arrays behind col and the last chunk is in use, by whichever version: the version that
 	// moves it may write there, every other must copy first.
 	tail *atomic.Int64
@@ -54,7 +55,7 @@ type Delta struct {
 }
 
 // Next returns the Snapshot that d makes of s. A change of flags costs a copy of the 4096 messages around it; added
-// messages cost their number, amortised, if s is the newest version; a removal costs a copy of the columns.
+// messages cost their number, amortised, if s is the newest version; a removal costs a copy of the columns once in a while.
 func (s *Snapshot) Next(d Delta) *Snapshot {
 	n := *s
 	n.modSeq = max(s.modSeq, d.ModSeq)
@@ -63,13 +64,12 @@ func (s *Snapshot) Next(d Delta) *Snapshot {
 		n.keywords = slices.Clip(d.Keywords)
 	}
 	added := d.Added
-	for len(added) > 0 && s.Len() > 0 && added[0].UID <= s.col.uid[s.Len()-1] {
+	for have := len(s.col.uid); len(added) > 0 && have > 0 && added[0].UID <= s.col.uid[have-1]; {
 		added = added[1:]
 	}
+	n.chunks = slices.Clone(s.chunks)
 	if gaps := s.places(d.Removed); len(gaps) > 0 {
 		n.remove(gaps)
-	} else {
-		n.chunks = slices.Clone(s.chunks)
 	}
 	if len(added) > 0 {
 		n.own(len(added))
@@ -79,20 +79,23 @@ func (s *Snapshot) Next(d Delta) *Snapshot {
 	return &n
 }
 
-// places finds the messages of s among uids.
+// places finds where the messages of s among uids lie.
 func (s *Snapshot) places(uids []imap.UID) []int {
 	places := make([]int, 0, len(uids))
 	for _, uid := range uids {
 		if i, ok := s.Find(uid); ok {
-			places = append(places, i)
+			places = append(places, s.gone.place(i))
 		}
 	}
 	return places
 }
 
+// uids are the UIDs of s, for others to keep.
+func (s *Snapshot) uids() uidList { return uidList{all: slices.Clip(s.col.uid), gone: s.gone} }
+
 // own makes sure that k messages can be added without another version seeing it.
 func (s *Snapshot) own(k int) {
-	n := int64(s.Len())
+	n := int64(len(s.col.uid))
 	if s.tail.CompareAndSwap(n, n+int64(k)) {
 		return
 	}
@@ -127,11 +130,20 @@ func (s *Snapshot) push(f FlagSet, at ModSeq, left int) {
 	s.chunks[last].push(f, at)
 }
 
-// remove takes out the messages at the given places, ascending.
+// remove takes out the messages that lie at the given places, ascending. s must own its list of chunks.
 func (s *Snapshot) remove(gaps []int) {
+	if s.gone = s.gone.with(gaps); len(s.gone) > maxHoles(len(s.col.uid)) {
+		s.compact()
+	}
+}
+
+// compact copies the columns without what has gone.
+func (s *Snapshot) compact() {
+	gaps := s.gone.places()
+	s.gone = nil
 	s.col = s.col.without(gaps)
 	s.tail = new(atomic.Int64)
-	s.tail.Store(int64(s.Len()))
+	s.tail.Store(int64(len(s.col.uid)))
 
 	whole := gaps[0] / chunkLen // chunks before the first gap stay as they are: they are full and will not be written
 	old := s.chunks
@@ -157,12 +169,13 @@ func (s *Snapshot) flag(entries []Entry) {
 		if !ok {
 			continue
 		}
-		k := i / chunkLen
+		place := s.gone.place(i)
+		k := place / chunkLen
 		if k != copied {
 			s.chunks[k] = s.chunks[k].clone()
 			copied = k
 		}
-		s.chunks[k].set(i%chunkLen, e)
+		s.chunks[k].set(place%chunkLen, e)
 	}
 }
 
@@ -182,26 +195,34 @@ func (s *Snapshot) ModSeq() ModSeq { return s.modSeq }
 func (s *Snapshot) Keywords() []imap.Flag { return s.keywords }
 
 // Len is the number of messages.
-func (s *Snapshot) Len() int { return len(s.col.uid) }
+func (s *Snapshot) Len() int { return len(s.col.uid) - len(s.gone) }
 
 // Find returns the place of a message, or where it would be.
-func (s *Snapshot) Find(uid imap.UID) (i int, ok bool) { return find(s.col.uid, uid) }
+func (s *Snapshot) Find(uid imap.UID) (i int, ok bool) {
+	return uidList{all: s.col.uid, gone: s.gone}.find(uid)
+}
 
 // UID returns the UID of the message at place i.
-func (s *Snapshot) UID(i int) imap.UID { return s.col.uid[i] }
+func (s *Snapshot) UID(i int) imap.UID { return s.col.uid[s.gone.place(i)] }
 
 // Flags returns the flags of the message at place i.
-func (s *Snapshot) Flags(i int) FlagSet { return s.chunks[i/chunkLen].entry(i % chunkLen) }
+func (s *Snapshot) Flags(i int) FlagSet {
+	i = s.gone.place(i)
+	return s.chunks[i/chunkLen].entry(i % chunkLen)
+}
 
 // Entry returns what can change of the message at place i.
-func (s *Snapshot) Entry(i int) Entry {
-	c := &s.chunks[i/chunkLen]
-	return Entry{UID: s.col.uid[i], ModSeq: c.modSeq[i%chunkLen], Flags: c.entry(i % chunkLen)}
+func (s *Snapshot) Entry(i int) Entry { return s.entry(s.gone.place(i)) }
+
+func (s *Snapshot) entry(place int) Entry {
+	c, j := &s.chunks[place/chunkLen], place%chunkLen
+	return Entry{UID: s.col.uid[place], ModSeq: c.modSeq[j], Flags: c.entry(j)}
 }
 
 // Row returns all that s holds of the message at place i.
 func (s *Snapshot) Row(i int) Row {
-	e := s.Entry(i)
+	i = s.gone.place(i)
+	e := s.entry(i)
 	return Row{
 		UID: e.UID, ModSeq: e.ModSeq, Flags: e.Flags, ID: s.col.id[i], Thread: s.col.threadAt(i),
 		Received: s.col.received[i], Saved: s.col.saved[i],
@@ -218,41 +239,47 @@ func (s *Snapshot) Message(i int) *Message {
 
 // Fill makes of m what Message returns, in memory that is there; what else m has stays.
 func (s *Snapshot) Fill(m *Message, i int) {
-	e := s.Entry(i)
-	m.UID, m.ModSeq, m.Flags = e.UID, e.ModSeq, e.Flags
-	m.Received, m.Size = s.Received(i), s.Size(i)
-	m.ID, m.Thread, m.Saved = s.Identity(i)
+	r := s.Row(i)
+	m.UID, m.ModSeq, m.Flags, m.ID, m.Thread = r.UID, r.ModSeq, r.Flags, r.ID, r.Thread
+	m.Received, m.Saved, m.Size = utc(r.Received), utc(r.Saved), r.Size
 }
 
 // ID returns the id of the octets of the message at place i.
-func (s *Snapshot) ID(i int) MessageID { return s.col.id[i] }
+func (s *Snapshot) ID(i int) MessageID { return s.col.id[s.gone.place(i)] }
 
 // Size returns the octets of the message at place i.
-func (s *Snapshot) Size(i int) int64 { return int64(s.col.size[i]) }
+func (s *Snapshot) Size(i int) int64 { return int64(s.col.size[s.gone.place(i)]) }
 
 // Padding returns how many CRLFs a line protocol must add to the message at place i: see message.Spooled.Padding.
-func (s *Snapshot) Padding(i int) int { return int(s.col.padding[i]) }
+func (s *Snapshot) Padding(i int) int { return int(s.col.padding[s.gone.place(i)]) }
 
 // Received returns the INTERNALDATE of the message at place i, in UTC.
-func (s *Snapshot) Received(i int) time.Time { return time.UnixMilli(s.col.received[i]).UTC() }
+func (s *Snapshot) Received(i int) time.Time { return utc(s.col.received[s.gone.place(i)]) }
 
 // Identity returns what says of the message at place i which one it is, and since when it is here (in UTC).
 func (s *Snapshot) Identity(i int) (id MessageID, thread int64, saved time.Time) {
-	return s.col.id[i], s.col.threadAt(i), time.UnixMilli(s.col.saved[i]).UTC()
+	i = s.gone.place(i)
+	return s.col.id[i], s.col.threadAt(i), utc(s.col.saved[i])
 }
 
+func utc(milliseconds int64) time.Time { return time.UnixMilli(milliseconds).UTC() }
+
 // View returns a new View of s. It shares the column of UIDs until one of the two changes.
-func (s *Snapshot) View() *View { return NewView(s.col.uid, s.modSeq) }
+func (s *Snapshot) View() *View {
+	v := NewView(nil, s.modSeq)
+	v.uids = s.uids()
+	return v
+}
 
 // Indices turns a set of UIDs (no "*") into the ranges [from, to) of places in s that hold them, ascending and with
 // room between them.
 func (s *Snapshot) Indices(uids imap.UIDSet) [][2]int {
-	return places(s.col.uid, Normalize(uids))
+	return s.uids().places(Normalize(uids))
 }
 
 // Bytes is about how much memory s takes, for a cache with a budget. Versions of one mailbox share most of it.
 func (s *Snapshot) Bytes() int64 {
-	n := int64(256) + s.col.bytes()
+	n := int64(256) + s.col.bytes() + int64(8*cap(s.gone))
 	for i := range s.chunks {
 		n += s.chunks[i].bytes()
 	}

@@ -17,7 +17,7 @@ var ErrNoSuchNumber = errors.New("no such message number")
 // View is one session's picture of a mailbox: the messages its client has been told of, in order. It holds the only
 // message numbers there are (rule 2). A View belongs to one goroutine.
 type View struct {
-	uids   []imap.UID          // what the client knows, ascending; a message's number is its place here
+	uids   uidList             // what the client knows; a message's number is one more than its number here
 	base   *Snapshot           // what the View will show when all is announced, see Follow; may be nil
 	gone   map[imap.UID]ModSeq // of those: expunged after this mod-sequence, the client not yet told
 	dirty  map[imap.UID]Entry  // of those: flags changed, the client not yet told
@@ -30,7 +30,7 @@ type View struct {
 // NewView returns a View of a mailbox that held uids, in ascending order, at the given mod-sequence.
 func NewView(uids []imap.UID, at ModSeq) *View {
 	return &View{
-		uids:   slices.Clip(uids), // so that growing copies
+		uids:   uidList{all: slices.Clip(uids)}, // so that growing copies
 		gone:   make(map[imap.UID]ModSeq),
 		dirty:  make(map[imap.UID]Entry),
 		told:   make(map[imap.UID]ModSeq),
@@ -39,7 +39,7 @@ func NewView(uids []imap.UID, at ModSeq) *View {
 }
 
 // Len is the number of messages the client knows of: EXISTS.
-func (v *View) Len() uint32 { return uint32(len(v.uids)) }
+func (v *View) Len() uint32 { return uint32(v.uids.len()) }
 
 // ModSeq is where the next Changes should start.
 func (v *View) ModSeq() ModSeq { return v.modSeq }
@@ -49,12 +49,12 @@ func (v *View) UID(seq uint32) (imap.UID, bool) {
 	if seq == 0 || seq > v.Len() {
 		return 0, false
 	}
-	return v.uids[seq-1], true
+	return v.uids.at(int(seq - 1)), true
 }
 
 // Seq returns the number of the message with the given UID.
 func (v *View) Seq(uid imap.UID) (uint32, bool) {
-	i, ok := find(v.uids, uid)
+	i, ok := v.uids.find(uid)
 	return uint32(i + 1), ok
 }
 
@@ -74,24 +74,24 @@ func (v *View) Resolve(set imap.NumSet) (imap.UIDSet, error) {
 		}
 		found = merge(found)
 	case imap.UIDSet:
-		found = places(v.uids, v.absolute(set))
+		found = v.uids.places(v.absolute(set))
 	}
 	var uids imap.UIDSet
 	for _, f := range found {
-		uids = appendRuns(uids, v.uids[f[0]:f[1]])
+		uids = v.uids.appendRuns(uids, f[0], f[1])
 	}
 	return uids, nil
 }
 
 // absolute puts the last UID in the place of "*" and the ranges in order.
 func (v *View) absolute(set imap.UIDSet) imap.UIDSet {
-	if len(v.uids) == 0 {
+	if v.Len() == 0 {
 		return nil
 	}
 	if normal(set) {
 		return set
 	}
-	last := v.uids[len(v.uids)-1]
+	last := v.uids.at(v.uids.len() - 1)
 	static := make(imap.UIDSet, len(set))
 	for i, r := range set {
 		static[i].Start, static[i].Stop = ends(r.Start, r.Stop, last)
@@ -239,8 +239,8 @@ func (v *View) announceGone(yield func(Event) bool) bool {
 		gaps = append(gaps, gap)
 	}
 	clear(v.gone)
-	if !v.share(len(v.uids) - len(gaps)) {
-		v.uids = without(v.uids, gaps)
+	if !v.share(v.uids.len() - len(gaps)) {
+		v.uids = v.uids.without(gaps)
 	}
 	return true
 }
@@ -254,9 +254,9 @@ func (v *View) announceFresh(yield func(Event) bool) bool {
 	for _, e := range v.fresh {
 		v.dirty[e.UID] = e
 	}
-	if !v.share(len(v.uids) + len(v.fresh)) {
+	if !v.share(v.uids.len() + len(v.fresh)) {
 		for _, e := range v.fresh {
-			v.uids = append(v.uids, e.UID)
+			v.uids.all = append(v.uids.all, e.UID)
 		}
 	}
 	v.fresh = nil
@@ -269,7 +269,7 @@ func (v *View) share(n int) bool {
 	if v.base == nil || v.base.ModSeq() != v.modSeq || v.base.Len() != n {
 		return false
 	}
-	v.uids = slices.Clip(v.base.col.uid)
+	v.uids = v.base.uids()
 	return true
 }
 

@@ -185,15 +185,15 @@ func TestViewsShare(t *testing.T) {
 	}
 	a.Follow(next)
 	announced(a, true)
-	if &a.uids[0] != &next.col.uid[0] {
+	if &a.uids.all[0] != &next.col.uid[0] {
 		t.Error("the View did not share the new column")
 	}
 	if b.Len() != 10 || s.Len() != 10 {
 		t.Error("one View changed another")
 	}
 	announced(b, true)
-	if !slices.Equal(a.uids, b.uids) {
-		t.Errorf("%v and %v", a.uids, b.uids)
+	if !slices.Equal(a.uids.list(), b.uids.list()) {
+		t.Errorf("%v and %v", a.uids.list(), b.uids.list())
 	}
 	third := next.Next(Delta{ModSeq: 12, Added: []Row{{UID: 12, ModSeq: 12}}})
 	a.Apply(Changes{Since: 11, Until: 12, Added: []Entry{{UID: 77, ModSeq: 12}}})
