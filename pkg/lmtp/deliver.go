@@ -188,10 +188,10 @@ func (d *delivery) key(to *recipient) []byte {
 		address = a.String()
 	}
 	content := d.message.Hash()
-	h := sha256.New()
-	h.Write(content[:])
-	fmt.Fprintf(h, "\x00%s\x00%s", d.env.from, address) //nolint:errcheck // a hash does not fail
-	return h.Sum(nil)
+	b := make([]byte, 0, 256)
+	b = append(append(append(b, content[:]...), 0), d.env.from...)
+	sum := sha256.Sum256(append(append(b, 0), address...))
+	return sum[:]
 }
 
 // mailbox is where in the account the message goes: INBOX, or what the detail of the address names.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"postern/pkg/message"
 	"postern/pkg/store"
@@ -57,11 +58,11 @@ func (c *conn) ok(enhanced, text string) error {
 }
 
 func (c *conn) say(r *reply) {
-	if r.enhanced == "" {
-		fmt.Fprintf(c.out, "%d %s\r\n", r.code, r.text) //nolint:errcheck // sticky, see above
-		return
+	b := append(strconv.AppendInt(c.out.AvailableBuffer(), int64(r.code), 10), ' ')
+	if r.enhanced != "" {
+		b = append(append(b, r.enhanced...), ' ')
 	}
-	fmt.Fprintf(c.out, "%d %s %s\r\n", r.code, r.enhanced, r.text) //nolint:errcheck // sticky, see above
+	c.out.Write(append(append(b, r.text...), "\r\n"...)) //nolint:errcheck // sticky, see above
 }
 
 // lines is a reply of several lines (RFC 5321 §4.2.1).

@@ -1,7 +1,6 @@
 package lmtp
 
 import (
-	"fmt"
 	"strings"
 	"time"
 	"unicode"
@@ -23,18 +22,19 @@ func (c *conn) newTrace(env *envelope) trace {
 	if c.secure {
 		protocol += "S"
 	}
-	from := traceName(c.helo)
+	peer := ""
 	if c.peer.IsValid() {
-		from += " (" + addressLiteral(c.peer.String()) + ")"
+		peer = " (" + addressLiteral(c.peer.String()) + ")"
 	}
-	return trace{env.from, fmt.Sprintf("Received: from %s\r\n\tby %s with %s id %s", from, c.server.Hostname, protocol, env.id)}
+	return trace{env.from, "Received: from " + traceName(c.helo) + peer + "\r\n\tby " + c.server.Hostname + " with " + protocol + " id " + env.id}
 }
 
 // prefix is the headers for one recipient: Return-Path (once, by the one who makes the final delivery), Delivered-To (so
 // that forwarding in a circle can be seen) and Received.
 func (t trace) prefix(account, to string, at time.Time) []byte {
-	return fmt.Appendf(nil, "Return-Path: <%s>\r\nDelivered-To: %s\r\n%s\r\n\tfor <%s>; %s\r\n",
-		t.from, account, t.received, to, at.Format(time.RFC1123Z))
+	before := "Return-Path: <" + t.from + ">\r\nDelivered-To: " + account + "\r\n" + t.received + "\r\n\tfor <" + to + ">; "
+	b := make([]byte, 0, len(before)+len(time.RFC1123Z)+2)
+	return append(at.AppendFormat(append(b, before...), time.RFC1123Z), "\r\n"...)
 }
 
 // addressLiteral is RFC 5321 §4.1.3.
