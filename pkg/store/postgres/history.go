@@ -26,9 +26,9 @@ from unnest($1::bigint[], $2::timestamptz[], $3::int[], $4::inet[], $5::text[], 
   as r (account_id, at, count, address, protocol, mechanism, client, result)
 join accounts a on a.account_id = r.account_id and a.state < 2`
 
+// What goes is found first, once for each account: an attack is many records of the same one.
 const sqlTrimLogins = `
-delete from logins l
-using (
+with last as materialized (
   select a as account_id, o as ok, (
     select login_id
     from logins x
@@ -36,10 +36,12 @@ using (
     order by login_id desc
     offset $2
     limit 1
-  ) as last
-  from unnest($1::bigint[]) a, unnest(array[true, false]) o
-) t
-where l.account_id = t.account_id and l.ok = t.ok and l.login_id <= t.last`
+  ) as login_id
+  from (select distinct unnest($1::bigint[])) as accounts (a), unnest(array[true, false]) o
+)
+delete from logins l
+using last
+where l.account_id = last.account_id and l.ok = last.ok and l.login_id <= last.login_id`
 
 // All of it sees the places as they were before.
 const sqlAddPlaces = `
