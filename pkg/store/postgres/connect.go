@@ -1,9 +1,11 @@
 package postgres
 
 import (
+	"context"
 	"net"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
@@ -14,6 +16,31 @@ const (
 	pingTimeout    = 3 * time.Second // for a connection that has been idle
 	silenceTimeout = 8 * time.Second // for the peer's TCP, in the middle of a statement
 )
+
+// connsReady is how many connections are kept that nobody waits for.
+const connsReady = 2
+
+// keepWarm configures connections for everything but the lanes: some are always ready.
+func keepWarm(cfg *pgxpool.Config) {
+	cfg.MinIdleConns = min(cfg.MaxConns, connsReady)
+	ready := cfg.AfterConnect
+	cfg.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
+		warm(ctx, c)
+		return ready(ctx, c)
+	}
+}
+
+// warm has a new connection plan what the first command of a session asks for, and read the catalog for it: that takes
+// many times as long as the statements, and else whoever is first would wait for it. What may be wrong is told to those
+// who wait for an answer.
+func warm(ctx context.Context, c *pgx.Conn) {
+	var b pgx.Batch
+	b.Queue(sqlStateByName, 0, "")
+	b.Queue(sqlStateByID, 0, 0)
+	b.Queue(sqlArrivals, 0, 0, 0)
+	b.Queue(sqlParts, 0, []int64{}, true, true, []bool{})
+	_ = c.SendBatch(ctx, &b).Close() // see above
+}
 
 // prepareFailover makes connections survive a change of the server. A server that went without a word is noticed, and
 // one that takes no writes is not connected to: a standby behind the address of the primary would otherwise keep the

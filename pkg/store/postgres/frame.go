@@ -1,11 +1,9 @@
 package postgres
 
 import (
-	"context"
 	"errors"
 	"slices"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgproto3"
 	"github.com/jackc/pgx/v5/pgtype"
 )
@@ -34,12 +32,7 @@ func (n room) Encode(dst []byte) ([]byte, error) { return slices.Grow(dst, int(n
 // octetLists encodes bytea[]: as pgtype does, but in a slice that is long enough from the beginning.
 type octetLists struct{ *pgtype.ArrayCodec }
 
-// encodeOctetLists makes a connection use octetLists.
-func encodeOctetLists(_ context.Context, c *pgx.Conn) error {
-	registerOctetLists(c.TypeMap())
-	return nil
-}
-
+// registerOctetLists makes a connection use octetLists.
 func registerOctetLists(m *pgtype.Map) {
 	element, _ := m.TypeForOID(pgtype.ByteaOID)
 	m.RegisterType(&pgtype.Type{Name: "_bytea", OID: pgtype.ByteaArrayOID, Codec: octetLists{&pgtype.ArrayCodec{ElementType: element}}})

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/pkg/store"
 )
@@ -22,9 +23,12 @@ const (
 	aloneCount = 8 // deliveries under way outside the lanes
 )
 
-// laneSettings are those of the lanes' connections. Their statements find rows by key and nothing else, so a plan made
+// forLanes configures the lanes' connections. Their statements find rows by key and nothing else, so a plan made
 // once is as good as any; to make one takes longer than to run it. And a lane does not stand in line for one mailbox.
-var laneSettings = map[string]string{"plan_cache_mode": "force_generic_plan", "lock_timeout": "250ms"}
+func forLanes(cfg *pgxpool.Config) {
+	cfg.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
+	cfg.ConnConfig.RuntimeParams["lock_timeout"] = "250ms"
+}
 
 // delivery is one Append: messages for one mailbox that become visible together.
 type delivery struct {

@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"maps"
 	"sync"
 	"time"
 
@@ -104,12 +103,12 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	pool, err := newPool(ctx, o, metrics, nil)
+	pool, err := newPool(ctx, o, metrics, keepWarm)
 	if err != nil {
 		return nil, failed("open store", err)
 	}
 	metrics.pool.Store(pool)
-	deliveries, err := newPool(ctx, o, metrics, laneSettings)
+	deliveries, err := newPool(ctx, o, metrics, forLanes)
 	if err != nil {
 		pool.Close()
 		return nil, failed("open store", err)
@@ -126,18 +125,21 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	return s, nil
 }
 
-// newPool makes a pool of connections that have the given settings; it connects when it is first used.
-func newPool(ctx context.Context, o Options, m *Metrics, settings map[string]string) (*pgxpool.Pool, error) {
+// newPool makes a pool of connections for a use; it connects when it is first used.
+func newPool(ctx context.Context, o Options, m *Metrics, use func(*pgxpool.Config)) (*pgxpool.Pool, error) {
 	cfg, err := pgxpool.ParseConfig(o.URL)
 	if err != nil {
 		return nil, err
 	}
 	cfg.MaxConns = o.MaxConns
 	cfg.ConnConfig.RuntimeParams["application_name"] = "postern"
-	maps.Copy(cfg.ConnConfig.RuntimeParams, settings)
 	cfg.ConnConfig.Tracer = m
-	cfg.AfterConnect = encodeOctetLists
+	cfg.AfterConnect = func(_ context.Context, c *pgx.Conn) error {
+		registerOctetLists(c.TypeMap())
+		return nil
+	}
 	prepareFailover(cfg)
+	use(cfg)
 	return pgxpool.NewWithConfig(ctx, cfg)
 }
 
