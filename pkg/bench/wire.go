@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	dialTimeout = 30 * time.Second
+	dialTimeout = time.Minute
 	silence     = 10 * time.Minute // a server that has said nothing for so long will say nothing more
 )
 
