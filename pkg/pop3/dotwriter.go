@@ -16,41 +16,45 @@ type dotWriter struct {
 
 func newDotWriter(w *bufio.Writer) *dotWriter { return &dotWriter{w, [2]byte{'\r', '\n'}} }
 
-// Write sends octets of the message. It may be cut anywhere.
+// Write sends octets of the message, as many at once as need no dot between them. It may be cut anywhere.
 func (d *dotWriter) Write(p []byte) (int, error) {
-	for rest := p; len(rest) > 0; {
-		if d.tail[1] == '\n' && rest[0] == '.' {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	doubled := d.tail[1] == '\n' && p[0] == '.'
+	for rest := p; len(rest) > 0; doubled = true {
+		if doubled {
 			if err := d.w.WriteByte('.'); err != nil {
 				return 0, err
 			}
 		}
-		line := rest
-		if i := bytes.IndexByte(rest, '\n'); i >= 0 {
-			line = rest[:i+1]
+		stretch := rest
+		if i := bytes.Index(rest, []byte("\n.")); i >= 0 {
+			stretch = rest[:i+1]
 		}
-		rest = rest[len(line):]
-		if err := d.writeLine(line); err != nil {
+		rest = rest[len(stretch):]
+		if err := d.writeStretch(stretch); err != nil {
 			return 0, err
 		}
 	}
 	return len(p), nil
 }
 
-func (d *dotWriter) writeLine(line []byte) error {
-	d.remember(line)
+func (d *dotWriter) writeStretch(p []byte) error {
+	d.remember(p)
 	for {
-		i := bytes.IndexByte(line, 0)
+		i := bytes.IndexByte(p, 0)
 		if i < 0 {
-			_, err := d.w.Write(line)
+			_, err := d.w.Write(p)
 			return err
 		}
-		if _, err := d.w.Write(line[:i]); err != nil {
+		if _, err := d.w.Write(p[:i]); err != nil {
 			return err
 		}
 		if err := d.w.WriteByte(0x80); err != nil {
 			return err
 		}
-		line = line[i+1:]
+		p = p[i+1:]
 	}
 }
 
@@ -66,12 +70,12 @@ func (d *dotWriter) remember(p []byte) {
 // close sends the line ends the message lacks and the dot. The reply ends in exactly CRLF.CRLF even if padding is wrong.
 func (d *dotWriter) close(padding int) error {
 	for range padding {
-		if err := d.writeLine([]byte("\r\n")); err != nil {
+		if err := d.writeStretch([]byte("\r\n")); err != nil {
 			return err
 		}
 	}
 	if d.tail != [2]byte{'\r', '\n'} {
-		if err := d.writeLine([]byte("\r\n")); err != nil {
+		if err := d.writeStretch([]byte("\r\n")); err != nil {
 			return err
 		}
 	}
