@@ -53,6 +53,8 @@ const (
 	scram      = "github.com/xdg-go/scram"
 	goOIDC     = "github.com/coreos/go-oidc/v3"
 	goJOSE     = "github.com/go-jose/go-jose/v4"
+	otp        = "github.com/pquerna/otp"
+	barcode    = "github.com/boombuler/barcode"
 
 	progressbar = "github.com/schollz/progressbar/v3"
 )
@@ -75,7 +77,7 @@ var layers = map[string]layer{
 
 	"pkg/store": {ours: []string{"pkg/message", "pkg/order"}, theirs: []string{goIMAP, xtext}, reason: "what mail is: no SQL, no protocol"},
 	"pkg/auth": {
-		ours: []string{"pkg/store"}, theirs: []string{goSASL, argon2id, goCrypt, scram, zxcvbn, xcrypto, xtext, zap},
+		ours: []string{"pkg/store"}, theirs: []string{goSASL, argon2id, goCrypt, scram, otp, zxcvbn, xcrypto, xtext, zap},
 		reason: "credentials to accounts: no protocol, no SQL",
 	},
 	"pkg/oauth": {
@@ -130,7 +132,7 @@ var layers = map[string]layer{
 	"pkg":                 {reason: "tests of the repository only"},
 	"cmd/postern": {
 		ours:   []string{"pkg/gateway", "pkg/config", "pkg/store", "pkg/store/postgres", "pkg/auth", "pkg/observe", "pkg/bench"},
-		theirs: []string{cobra, pflag, zap, humanize, progressbar, "golang.org/x/term"}, reason: "flags and exit codes; no logic",
+		theirs: []string{cobra, pflag, zap, humanize, progressbar, barcode, "golang.org/x/term"}, reason: "flags and exit codes; no logic",
 	},
 }
 

@@ -164,10 +164,15 @@ type accountJSON struct {
 	UsedBytes  int64     `json:"used_bytes"`
 	Messages   int64     `json:"messages"`
 	Created    time.Time `json:"created"`
+
+	SecondFactor string `json:"second_factor"` // "off", "pending" or "on"
 }
 
 func asJSON(a postgres.AccountInfo) accountJSON {
-	return accountJSON{a.Address, stateOf(a), a.Quota, a.Used, a.Messages, a.Created.UTC()}
+	return accountJSON{
+		a.Address, stateOf(a), a.Quota, a.Used, a.Messages, a.Created.UTC(),
+		a.SecondFactor,
+	}
 }
 
 func stateOf(a postgres.AccountInfo) string {
@@ -220,8 +225,9 @@ func accountShow() *cobra.Command {
 				if asObject {
 					return printJSON(cmd, asJSON(a))
 				}
-				return say(cmd, "Address   %s\nState     %s\nMessages  %d\nUsed      %s\nQuota     %s\nCreated   %s\n",
-					a.Address, stateOf(a), a.Messages, humanize.Bytes(uint64(a.Used)), quotaText(a.Quota), a.Created.UTC().Format(time.RFC3339))
+				return say(cmd, "Address   %s\nState     %s\nMessages  %d\nUsed      %s\nQuota     %s\nCreated   %s\nCodes     %s\n",
+					a.Address, stateOf(a), a.Messages, humanize.Bytes(uint64(a.Used)), quotaText(a.Quota), a.Created.UTC().Format(time.RFC3339),
+					a.SecondFactor)
 			})
 		},
 	}

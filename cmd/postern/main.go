@@ -77,7 +77,7 @@ wins. "postern config show" prints them all.`,
 	})
 	cmd.PersistentFlags().String("config", "", "TOML file with settings (default: the one POSTERN_CONFIG names, or none)")
 	config.AddFlags(cmd.PersistentFlags())
-	return group(cmd, serveCommand(), migrateCommand(), accountCommand(), apppassCommand(), aliasCommand(), undeleteCommand(), hostCommand(), banCommand(), configCommand(), healthCommand(), benchCommand(),
+	return group(cmd, serveCommand(), migrateCommand(), accountCommand(), apppassCommand(), totpCommand(), aliasCommand(), undeleteCommand(), hostCommand(), banCommand(), configCommand(), healthCommand(), benchCommand(),
 		demoCommand(), versionCommand())
 }
 

@@ -72,6 +72,8 @@ type Directory interface {
 	// RenewSecrets replaces what is kept of a password, which stays the same, unless the hash is not the one given:
 	// then store.ErrNotFound.
 	RenewSecrets(ctx context.Context, id store.AccountID, hash string, by Secrets) error
+	// UseCode keeps that a code of a time step has been used, unless that one or a later one has been: then false.
+	UseCode(ctx context.Context, id store.AccountID, step int64) (fresh bool, err error)
 	// UsedAppPasswords keeps the last use of each.
 	UsedAppPasswords(ctx context.Context, uses []Use) error
 }
@@ -82,5 +84,6 @@ type Credential struct {
 	Secret   string // a password hash, see Hash and ImportHash; empty means no password works
 	SCRAM    string // keys made from the same password, see Secrets; empty if there are none yet
 	Disabled bool
-	AppOnly  bool // the account's own password does not log in
+	AppOnly  bool   // the account's own password does not log in
+	TOTP     string // the secret of the codes that the own password needs, see NewTOTP; empty if it needs none
 }

@@ -13,12 +13,12 @@ func (a *Auth) cacheKey(t *attempt) digest {
 }
 
 // isCached reports whether this very password needs no hash: it is an app password, or has been verified for this user of
-// late.
+// late. One that needs a code never is: who knows the password alone is to be held to the failures like anybody.
 func (a *Auth) isCached(t *attempt) bool {
 	if t.app != nil {
 		return true
 	}
-	if !t.known || t.cred.Disabled || t.cred.Secret == "" || t.cred.AppOnly {
+	if !t.known || t.cred.Disabled || t.cred.Secret == "" || t.cred.AppOnly || t.cred.TOTP != "" {
 		return false
 	}
 	_, ok := a.verified.get(a.cacheKey(t))

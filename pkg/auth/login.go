@@ -144,6 +144,7 @@ type attempt struct {
 	authz    string // the identity to act as, "" or the user's own
 	user     string
 	password string // normalised
+	code     string // that was appended to it, if the account needs one
 
 	cred  Credential   // of the user, or a stand-in
 	known bool         // whether there is such a user
@@ -285,6 +286,7 @@ func (a *Auth) lookUp(ctx context.Context, t *attempt) error {
 	if err := a.findApp(ctx, t); err != nil {
 		return unavailable(ctx, fmt.Errorf("look up app passwords: %w", err))
 	}
+	t.splitCode()
 	return nil
 }
 
@@ -310,7 +312,7 @@ func (a *Auth) identify(t *attempt) {
 		user:    a.digest("user", name),
 		pair:    a.digest("pair", name, prefix.String()),
 	}
-	t.print = a.digest("attempt", name, t.password)
+	t.print = a.digest("attempt", name, t.password+t.code)
 }
 
 // prove checks the password, exactly once for every attempt that gets here and is not remembered, whether or not there
@@ -345,6 +347,9 @@ func (a *Auth) prove(ctx context.Context, t *attempt) (fault string, err error) 
 		return "only app passwords log in to this account", nil
 	}
 	a.renew(ctx, t)
+	if t.cred.TOTP != "" {
+		return a.spendCode(ctx, t)
+	}
 	a.verified.put(a.cacheKey(t), struct{}{})
 	return "", nil
 }

@@ -24,7 +24,8 @@ type directory struct {
 	users map[string]Credential
 	apps  map[store.AccountID][]AppPassword
 	uses  []Use
-	err   error // for every look-up
+	steps map[store.AccountID]int64 // of codes
+	err   error                     // for every look-up
 }
 
 func (d *directory) Credential(_ context.Context, user string) (Credential, error) {
@@ -57,6 +58,16 @@ func (d *directory) RenewSecrets(_ context.Context, id store.AccountID, hash str
 		}
 	}
 	return store.ErrNotFound
+}
+
+func (d *directory) UseCode(_ context.Context, id store.AccountID, step int64) (bool, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.err != nil || step <= d.steps[id] {
+		return false, d.err
+	}
+	d.steps[id] = step
+	return true, nil
 }
 
 func (d *directory) UsedAppPasswords(_ context.Context, uses []Use) error {
@@ -111,7 +122,7 @@ var home = netip.MustParseAddr("192.0.2.1")
 func newStage(t *testing.T, change ...func(*Options)) *stage {
 	t.Helper()
 	core, logs := observer.New(zap.DebugLevel)
-	s := &stage{t: t, logs: logs, now: time.Unix(1e9, 0), dir: &directory{users: map[string]Credential{}, apps: map[store.AccountID][]AppPassword{}}}
+	s := &stage{t: t, logs: logs, now: time.Unix(1e9, 0), dir: &directory{users: map[string]Credential{}, apps: map[store.AccountID][]AppPassword{}, steps: map[store.AccountID]int64{}}}
 	s.dir.set(1, alice, right, false)
 	s.dir.set(2, "bob@example.org", right, true)
 	s.dir.set(3, "carol@example.org", "", false)

@@ -174,7 +174,9 @@ func (s *scramLogin) end(ctx context.Context, final string) (string, error) {
 		fault = faultOfProof(verifier)
 	}
 	if fault == "" {
-		fault = t.barred()
+		if fault = t.barred(); fault != "" {
+			t.print = a.digest("barred", t.user) // the password is right: however often it comes, it is not another guess
+		}
 	}
 	if why := a.throttle.verdict(t.keys, fault == ""); why != "" {
 		return "", a.refuse(ctx, t, refusal{ErrThrottled, why})
@@ -196,6 +198,8 @@ func (t *attempt) barred() string {
 		return "account disabled"
 	case t.cred.AppOnly:
 		return "only app passwords log in to this account"
+	case t.cred.TOTP != "":
+		return "SCRAM cannot carry the code that this account needs: use PLAIN, or an app password"
 	}
 	return ""
 }

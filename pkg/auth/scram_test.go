@@ -98,6 +98,10 @@ func TestSCRAM(t *testing.T) {
 			func(s *stage) { s.dir.change(alice, func(c *Credential) { c.AppOnly = true }) }, ErrDenied, "only app passwords log in to this account",
 		},
 		{
+			"a code needed", alice, "", right, func(s *stage) { s.dir.change(alice, s.needCode) }, ErrDenied,
+			"SCRAM cannot carry the code that this account needs: use PLAIN, or an app password",
+		},
+		{
 			"broken keys", alice, "", right,
 			func(s *stage) { s.dir.change(alice, func(c *Credential) { c.SCRAM = "SCRAM-SHA-256$x" }) }, ErrDenied, "",
 		},

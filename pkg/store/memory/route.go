@@ -84,6 +84,9 @@ func (s *Store) RenewSecrets(ctx context.Context, id store.AccountID, hash strin
 	})
 }
 
+// UseCode implements auth.Directory: the model knows no second factor.
+func (s *Store) UseCode(context.Context, store.AccountID, int64) (bool, error) { return false, nil }
+
 // UsedAppPasswords implements auth.Directory.
 func (s *Store) UsedAppPasswords(context.Context, []auth.Use) error { return nil }
 

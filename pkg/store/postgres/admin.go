@@ -25,6 +25,8 @@ type AccountInfo struct {
 	MessageLimit int64 // 0 for no limit
 	Mailboxes    int64
 	MailboxLimit int64 // 0 for no limit
+
+	SecondFactor string // "off"; "pending": not confirmed yet; "on"
 }
 
 // addressesLock is the advisory lock of those who give names to accounts and aliases: an address is one or the other.
@@ -118,7 +120,8 @@ func (a *account) createDefaults(ctx context.Context, tx pgx.Tx) error {
 const selectAccounts = `
 select a.account_id, a.address, a.state = 1, a.state = 2, coalesce(a.quota_bytes, 0),
   coalesce(sum(s.bytes), 0)::bigint, coalesce(sum(s.n_msgs), 0)::bigint, a.created_at,
-  a.imap_disable, coalesce(a.quota_messages, 0), count(s.mailbox_id), coalesce(a.quota_mailboxes, 0)
+  a.imap_disable, coalesce(a.quota_messages, 0), count(s.mailbox_id), coalesce(a.quota_mailboxes, 0),
+  case when a.totp_on then 'on' when a.totp <> '' then 'pending' else 'off' end
 from accounts a
 left join mailbox_state s using (account_id)`
 

@@ -14,7 +14,8 @@ import (
 var _ auth.Directory = (*Store)(nil)
 
 const sqlCredential = `
-select account_id, address, secret, state = 1, imap_disable, login_epoch, app_only, scram
+select account_id, address, secret, state = 1, imap_disable, login_epoch, app_only, scram,
+  case when totp_on then totp else '' end
 from accounts
 where address = $1 and state < 2`
 
@@ -25,9 +26,10 @@ func (s *Store) Credential(ctx context.Context, user string) (c auth.Credential,
 		return c, fmt.Errorf("credential: %w", store.ErrNotFound)
 	}
 	err = s.pool.QueryRow(ctx, sqlCredential, a.String()).
-		Scan(&c.Account, &c.User, &c.Secret, &c.Disabled, &c.Disable, &c.Epoch, &c.AppOnly, &c.SCRAM)
+		Scan(&c.Account, &c.User, &c.Secret, &c.Disabled, &c.Disable, &c.Epoch, &c.AppOnly, &c.SCRAM, &c.TOTP)
 	if err == nil {
 		c.SCRAM = s.openSCRAM(c.Account, c.SCRAM)
+		c.TOTP, err = s.openTOTP(c.Account, c.TOTP)
 	}
 	return c, failed("credential", err)
 }
