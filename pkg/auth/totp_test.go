@@ -235,7 +235,7 @@ func TestSCRAMBarred(t *testing.T) {
 	s := newStage(t)
 	s.scramUser(right)
 	s.dir.change(alice, s.needCode)
-	for range 50 {
+	for range 20 {
 		_, err := s.speak(Peer{Addr: home, TLS: true}, scramSHA256, alice, "", right, unbound, nil)
 		if !errors.Is(err, ErrDenied) {
 			t.Fatal(err)
