@@ -50,16 +50,17 @@ type Embedded struct {
 
 // IMAP is about the IMAP server.
 type IMAP struct {
-	Listen         []string // addresses; none: no such server
-	StartTLSListen []string
-	IdleKeepalive  time.Duration
-	Answers        int64    // octets
-	Disable        []string // capabilities
-	Admins         []string // addresses
-	UIDOnly        bool
-	MessageLimit   int    // 0: none
-	SaveLimit      int    // 0: none
-	Admin          string // URI
+	Listen          []string // addresses; none: no such server
+	StartTLSListen  []string
+	IdleKeepalive   time.Duration
+	Answers         int64    // octets
+	Disable         []string // capabilities
+	Admins          []string // addresses
+	ShareWithAnyone bool
+	UIDOnly         bool
+	MessageLimit    int    // 0: none
+	SaveLimit       int    // 0: none
+	Admin           string // URI
 }
 
 // POP3 is about the POP3 server.

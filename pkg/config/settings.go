@@ -124,6 +124,12 @@ var mainSettings = []setting{
 		field: func(c *Config) any { return &c.IMAP.Admins },
 	},
 	{
+		key: "imap.share_with_anyone", preset: "true",
+		doc: "Whether a mailbox can be shared with \"anyone\", all accounts of this server. If not, \"anyone\" can be given the right to\n" +
+			"post (mail for user+name) and nothing else. What has been granted before stays.",
+		field: func(c *Config) any { return &c.IMAP.ShareWithAnyone },
+	},
+	{
 		key: "imap.uidonly", preset: "false",
 		doc:   "Offer UIDONLY (RFC 9586). Some versions of Outlook enable it and then go on using message numbers, which it forbids.",
 		field: func(c *Config) any { return &c.IMAP.UIDOnly },

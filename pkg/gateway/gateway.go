@@ -136,7 +136,7 @@ func (g *Gateway) plan(o Options) []planned {
 		Accounts: st, Auth: who, Hostname: c.Hostname, Version: o.Version, Log: o.Log.Named("imap"),
 		Metrics: imap.NewMetrics(o.Registry), MaxMessage: c.Limits.Message, IdleKeepalive: c.IMAP.IdleKeepalive,
 		MaxSessionsPerAccount: c.Limits.SessionsPerAccount, MaxMetadata: int(c.Limits.Annotation), Admin: c.IMAP.Admin,
-		Disable: c.IMAP.Disable, Admins: c.IMAP.Admins, UIDOnly: c.IMAP.UIDOnly,
+		Disable: c.IMAP.Disable, Admins: c.IMAP.Admins, NotWithAnyone: !c.IMAP.ShareWithAnyone, UIDOnly: c.IMAP.UIDOnly,
 		Answers: positive(c.IMAP.Answers), MessageLimit: c.IMAP.MessageLimit, SaveLimit: c.IMAP.SaveLimit,
 	}
 	plan := []planned{

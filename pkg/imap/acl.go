@@ -58,13 +58,26 @@ func parseIdentified(d *wire.Decoder) aclRequest {
 // errOwner refuses to change what cannot change.
 var errOwner = refusal{code: "CANNOT", text: "The owner of a mailbox has all rights to it."}
 
+var errAnyone = refusal{code: "NOPERM", text: "On this server, anyone can be given the right to post alone."}
+
+// grantable are the rights that an entry of a list can have here.
+func (c *conn) grantable(e store.ACLEntry) store.Rights {
+	if c.srv.NotWithAnyone && e.Identifier == store.Anyone && !e.Negative {
+		return store.RightPost
+	}
+	return store.AllRights
+}
+
 // setACL answers SETACL and DELETEACL. The owner has no entry: what would give him rights changes nothing.
 func (c *conn) setACL(ctx context.Context, r aclRequest) error {
 	at, err := c.mailbox(ctx, r.mailbox, store.RightAdminister)
 	if err != nil {
 		return err
 	}
-	if ch := r.change; ch.Identifier != at.account.Address() {
+	switch ch := r.change; {
+	case ch.Op != imap.RightModificationRemove && ch.Rights&^c.grantable(ch.ACLEntry) != 0:
+		return errAnyone
+	case ch.Identifier != at.account.Address():
 		return at.account.SetACL(ctx, at.box.ID, ch)
 	}
 	if left := r.change.Apply(store.AllRights); r.change.Negative || left != store.AllRights {
@@ -99,14 +112,14 @@ func (c *conn) listRights(ctx context.Context, r aclRequest) error {
 		return err
 	}
 	c.enc.Atom("* LISTRIGHTS ").Mailbox(at.title(at.box.Name)).SP().AString(r.change.String())
-	all := spellRights(store.AllRights)
 	if r.change.Identifier == at.account.Address() {
-		c.enc.SP().AString(all).CRLF()
+		c.enc.SP().AString(spellRights(store.AllRights)).CRLF()
 		return nil
 	}
 	c.enc.Atom(` ""`)
-	for i := range len(all) {
-		c.enc.SP().Byte(all[i])
+	some := spellRights(c.grantable(r.change.ACLEntry))
+	for i := range len(some) {
+		c.enc.SP().Byte(some[i])
 	}
 	c.enc.CRLF()
 	return nil

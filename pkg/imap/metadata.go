@@ -182,11 +182,8 @@ func (c *conn) readMetadata(ctx context.Context, at target, r metadataQuery) ([]
 
 func byEntry(a, b store.Annotation) int { return cmp.Compare(a.Entry, b.Entry) }
 
-// The entries that are not kept as annotations.
-const (
-	specialUseEntry = "/private/specialuse" // RFC 6154 §4
-	adminEntry      = "/shared/admin"       // RFC 5464 §6.2.1.2: of the server, and not for users to set
-)
+// adminEntry is, beside store.SpecialUseEntry, one that is not kept as an annotation.
+const adminEntry = "/shared/admin" // RFC 5464 §6.2.1.2: of the server, and not for users to set
 
 // builtIn returns those of them that there are of what is asked for.
 func (c *conn) builtIn(at target, q store.AnnotationQuery) (found []store.Annotation) {
@@ -195,7 +192,7 @@ func (c *conn) builtIn(at target, q store.AnnotationQuery) (found []store.Annota
 	case at.box.ID == 0:
 		values[adminEntry] = c.srv.Admin
 	case at.account.ID() == c.account.ID():
-		values[specialUseEntry] = spellUse(at.box.Use)
+		values[store.SpecialUseEntry] = spellUse(at.box.Use)
 	}
 	for entry, value := range values {
 		if value == "" || !q.Selects(entry) {

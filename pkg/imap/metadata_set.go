@@ -3,15 +3,11 @@ package imap
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"postern/pkg/imap/wire"
 	"postern/pkg/store"
-
-	"github.com/emersion/go-imap/v2"
 )
 
 // SETMETADATA (RFC 5464 §4.3).
@@ -62,10 +58,10 @@ var metadataChecks = []struct {
 	check func(c *conn, at target, a store.Annotation) error
 }{
 	{adminEntry, (*conn).checkAdmin},
-	{specialUseEntry, (*conn).checkSpecialUse},
+	{store.SpecialUseEntry, (*conn).checkSpecialUse},
 }
 
-// setMetadata sets all or nothing. What is the mailbox's own is set first, for it is what can be refused.
+// setMetadata sets all or nothing. Shared entries are the mailbox's owner's, private ones this user's.
 func (c *conn) setMetadata(ctx context.Context, r setMetadataRequest) error {
 	at, err := c.annotated(ctx, r.mailbox)
 	if err != nil {
@@ -74,47 +70,8 @@ func (c *conn) setMetadata(ctx context.Context, r setMetadataRequest) error {
 	if err := c.checkMetadata(at, r.values); err != nil {
 		return err
 	}
-	undo := func() error { return nil }
-	if i := slices.IndexFunc(r.values, func(a store.Annotation) bool { return a.Entry == specialUseEntry }); i >= 0 && at.box.ID != 0 {
-		use := strings.Fields(string(r.values[i].Value))
-		if err := at.account.SetUse(ctx, at.name, attrs(use)...); err != nil {
-			return err
-		}
-		undo = func() error { return at.account.SetUse(ctx, at.name, at.box.Use...) }
-		r.values = slices.Delete(r.values, i, i+1)
-	}
-	if err := c.annotate(ctx, at, r.values); err != nil {
-		return errors.Join(err, undo())
-	}
-	return nil
-}
-
-func attrs(words []string) []imap.MailboxAttr {
-	list := make([]imap.MailboxAttr, len(words))
-	for i := range words {
-		list[i] = imap.MailboxAttr(words[i])
-	}
-	return list
-}
-
-// annotate stores shared entries with the mailbox's owner and private ones with this user.
-func (c *conn) annotate(ctx context.Context, at target, values []store.Annotation) error {
-	c.ownMetadata(at.box.ID, values)
-	if at.account.ID() == c.account.ID() {
-		return c.account.SetAnnotations(ctx, at.box.ID, values...)
-	}
-	var shared, private []store.Annotation
-	for _, a := range values {
-		if store.IsPrivate(a.Entry) {
-			private = append(private, a)
-		} else {
-			shared = append(shared, a)
-		}
-	}
-	if err := at.account.SetAnnotations(ctx, at.box.ID, shared...); err != nil {
-		return err
-	}
-	return c.account.SetAnnotations(ctx, at.box.ID, private...)
+	c.ownMetadata(at.box.ID, r.values)
+	return c.account.SetAnnotations(ctx, store.Place{Account: at.account.ID(), Mailbox: at.box.ID}, r.values...)
 }
 
 func (c *conn) checkMetadata(at target, values []store.Annotation) error {
@@ -148,7 +105,7 @@ func (c *conn) checkAdmin(at target, a store.Annotation) error {
 // checkSpecialUse refuses the entry where it has no meaning: at the server, and at others' mailboxes, whose uses are what
 // their owners use them for.
 func (c *conn) checkSpecialUse(at target, a store.Annotation) error {
-	if a.Entry == specialUseEntry && (at.box.ID == 0 || at.account.ID() != c.account.ID()) {
+	if a.Entry == store.SpecialUseEntry && (at.box.ID == 0 || at.account.ID() != c.account.ID()) {
 		return errOwnUse
 	}
 	return nil

@@ -71,6 +71,8 @@ type Server struct {
 	// Disable names capabilities that are not offered; see CheckDisable. What belongs to them is unknown then.
 	Disable []string
 
+	// NotWithAnyone keeps users from giving all accounts any right to a mailbox but store.RightPost.
+	NotWithAnyone bool
 	// UIDOnly offers UIDONLY (RFC 9586), which some clients enable and then do not keep to.
 	UIDOnly bool
 	// MessageLimit and SaveLimit are how many messages one command handles, and stores, at most (RFC 9738); 0 means any number.

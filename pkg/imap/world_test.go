@@ -275,6 +275,8 @@ func directSet(_ *testing.T, w *world, _ *script, words []string) error {
 		*durations[words[0]], err = time.ParseDuration(words[1])
 	case numbers[words[0]] != nil:
 		*numbers[words[0]], err = strconv.Atoi(words[1])
+	case words[0] == "not-with-anyone":
+		w.server.NotWithAnyone = true
 	case words[0] == "uidonly":
 		w.server.UIDOnly = true
 	case words[0] == "disable":

@@ -205,19 +205,51 @@ func (d *delivery) mailbox(ctx context.Context, target store.Target) (store.Mail
 	}
 	box, err := account.Mailbox(ctx, target.Detail)
 	if errors.Is(err, store.ErrNotFound) && d.server.Detail == DetailCreate {
-		if box, err = account.Create(ctx, target.Detail); errors.Is(err, store.ErrExists) { // made meanwhile
-			box, err = account.Mailbox(ctx, target.Detail)
-		}
+		box, err = create(ctx, account, target.Detail)
 	}
-	var list []store.ACLEntry
 	if err == nil {
-		list, err = account.ACL(ctx, box.ID)
+		err = mayPost(ctx, account, box)
 	}
 	switch {
 	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrName), errors.Is(err, store.ErrTooManyMailboxes),
 		errors.Is(err, store.ErrOverQuota), // of mailboxes
-		err == nil && !store.MayPost(list): // RFC 4314 §2.1, "p"
+		errors.Is(err, store.ErrNoPermission):
 		return target.Inbox, nil
 	}
 	return box.ID, err
+}
+
+// create makes a mailbox for a message. It begins with the list of rights of the nearest that is above it, so that one is asked
+// before.
+func create(ctx context.Context, account store.Account, name string) (store.Mailbox, error) {
+	name, err := store.NewName(name)
+	if err != nil {
+		return store.Mailbox{}, err
+	}
+	for _, parent := range slices.Backward(store.Parents(name)) {
+		above, err := account.Mailbox(ctx, parent)
+		if err == nil {
+			err = mayPost(ctx, account, above)
+		}
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, store.ErrNotFound) {
+			return store.Mailbox{}, err
+		}
+	}
+	box, err := account.Create(ctx, name)
+	if errors.Is(err, store.ErrExists) { // made meanwhile
+		return account.Mailbox(ctx, name)
+	}
+	return box, err
+}
+
+// mayPost is store.ErrNoPermission if mail for "user+name" may not go to a mailbox (RFC 4314 §2.1, "p").
+func mayPost(ctx context.Context, account store.Account, box store.Mailbox) error {
+	list, err := account.ACL(ctx, box.ID)
+	if err == nil && !store.MayPost(list) {
+		return store.ErrNoPermission
+	}
+	return err
 }

@@ -53,3 +53,39 @@ func TestDetailQuota(t *testing.T) {
 		t.Errorf("INBOX holds %d", n)
 	}
 }
+
+// TestDetailCreateRights: a mailbox that would begin with a list that keeps mail away is not made for mail.
+func TestDetailCreateRights(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		rights store.Rights // of anyone to "lists"
+		detail string
+		want   string
+		made   bool
+	}{
+		{0, "lists/a/b", "lists/a/b", true},
+		{store.RightPost, "lists/a/b", "lists/a/b", true},
+		{store.RightLookup, "lists/a/b", "INBOX", false},
+		{store.RightLookup, "listserver", "listserver", true},
+	} {
+		w := newWorld(t, func(s *Server) { s.Detail = DetailCreate })
+		a := w.account(alice)
+		box, err := a.Create(t.Context(), "lists")
+		if err != nil {
+			t.Fatal(err)
+		}
+		change := store.ACLChange{ACLEntry: store.ACLEntry{Identifier: store.Anyone, Rights: test.rights}}
+		if err := a.SetACL(t.Context(), box.ID, change); err != nil {
+			t.Fatal(err)
+		}
+		if got := w.dial().send("alice+"+test.detail+"@example.org", "S: x\r\n\r\n.\r\n"); !strings.HasPrefix(got, "250") {
+			t.Error(got)
+		}
+		if n := len(w.messages(alice, test.want)); n != 1 {
+			t.Errorf("%v, %s: %s holds %d messages", test.rights, test.detail, test.want, n)
+		}
+		if _, err := a.Mailbox(t.Context(), test.detail); (err == nil) != test.made {
+			t.Errorf("%v, %s: mailbox: %v", test.rights, test.detail, err)
+		}
+	}
+}

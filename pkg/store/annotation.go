@@ -3,6 +3,8 @@ package store
 import (
 	"fmt"
 	"strings"
+
+	"github.com/emersion/go-imap/v2"
 )
 
 // Annotation is an entry of METADATA (RFC 5464): of a mailbox, or of the account as a whole.
@@ -46,6 +48,18 @@ const (
 	PrivateEntries = "/private"
 	SharedEntries  = "/shared"
 )
+
+// SpecialUseEntry stands for the special uses of a mailbox (RFC 6154 §4): a value is their names with spaces between them.
+const SpecialUseEntry = PrivateEntries + "/specialuse"
+
+// ParseUse reads a value of SpecialUseEntry. ErrUse.
+func ParseUse(value []byte) ([]imap.MailboxAttr, error) {
+	var use []imap.MailboxAttr
+	for _, word := range strings.Fields(string(value)) {
+		use = append(use, imap.MailboxAttr(word))
+	}
+	return CanonicalUse(use)
+}
 
 // CanonicalEntry brings the name of an annotation to the form in which it is kept: lower case, for it has none
 // (RFC 5464 §3.2). ErrName for a name that is not below /private or /shared, has an empty component, "*", "%" or
@@ -98,9 +112,10 @@ func (q *AnnotationQuery) Selects(entry string) bool {
 	return false
 }
 
-// CheckAnnotations checks what is about to be set by itself: canonical entries, each once, values that are not too long.
-// ErrName, ErrTooBig, ErrTooManyAnnotations.
-func CheckAnnotations(set []Annotation) error {
+// CheckAnnotations checks what an account is about to set by itself: canonical entries, each once, values that are not too
+// long, special uses of its own mailboxes alone. ErrName, ErrTooBig, ErrTooManyAnnotations.
+func CheckAnnotations(by AccountID, at Place, set []Annotation) error {
+	own := at.Mailbox != 0 && at.Account == by
 	seen := make(map[string]bool, len(set))
 	for _, a := range set {
 		canonical, err := CanonicalEntry(a.Entry)
@@ -109,6 +124,8 @@ func CheckAnnotations(set []Annotation) error {
 			return err
 		case canonical != a.Entry, seen[a.Entry]:
 			return entryError(a.Entry, "not canonical, or twice")
+		case a.Entry == SpecialUseEntry && !own:
+			return entryError(a.Entry, "not of a mailbox of one's own")
 		case len(a.Value) > MaxAnnotation:
 			return fmt.Errorf("entry %q: %d octets: %w", a.Entry, len(a.Value), ErrTooBig)
 		}

@@ -53,8 +53,6 @@ type Account interface {
 	// Create makes a mailbox and those of its parents that are missing. ErrExists, ErrName; ErrUse when another mailbox
 	// has the special use already (RFC 6154 §3); ErrTooManyMailboxes.
 	Create(ctx context.Context, name string, use ...imap.MailboxAttr) (Mailbox, error)
-	// SetUse gives a mailbox these special uses in place of those it has. ErrUse as for Create.
-	SetUse(ctx context.Context, name string, use ...imap.MailboxAttr) error
 	// Rename gives a mailbox and all below it a new name, making missing parents. Renaming INBOX moves its messages to a
 	// new mailbox and leaves INBOX and what is below it in place (RFC 3501 §6.3.5). ErrTooManyMailboxes, for what it makes.
 	Rename(ctx context.Context, from, to string) error
@@ -111,10 +109,13 @@ type Account interface {
 	// Annotations returns the annotations that q asks for, by mailbox and entry. Shared entries of a mailbox are kept by the
 	// account whose mailbox it is, private ones by the account whose user sees them: its Box may be another account's.
 	Annotations(ctx context.Context, q AnnotationQuery) ([]Annotation, error)
-	// SetAnnotations sets entries of a mailbox, or with box 0 of the account, all or none; one without a Value is removed.
-	// ErrName, ErrTooBig, ErrTooManyAnnotations, ErrOverQuota; ErrNotFound for shared entries of a mailbox that is not this
-	// account's. Annotations go with their mailbox when it is deleted; a Watch is woken as for the tree.
-	SetAnnotations(ctx context.Context, box MailboxID, set ...Annotation) error
+	// SetAnnotations sets entries of a mailbox, or with at.Mailbox 0 of this account, all or none; one without a Value is
+	// removed. If the mailbox is another account's, that one keeps the shared entries and this one the private ones.
+	// SpecialUseEntry, of a mailbox of this account's own, says which special uses it has from now on: it is not among
+	// Annotations, and its changes are among AnnotationChanges. ErrName, ErrTooBig, ErrTooManyAnnotations, ErrOverQuota;
+	// ErrUse as for Create; ErrNotFound. Annotations go with their mailbox when it is deleted, those that others have of it
+	// too; a Watch is woken as for the tree.
+	SetAnnotations(ctx context.Context, at Place, set ...Annotation) error
 	// AnnotationChanges returns which annotations were set or removed after the point since, in the order of the changes, each
 	// once and without its value, and the point up to which that is all. Points only grow; 0 is before all. Removals of
 	// long ago may be missing. A since below 0 asks for the present point only.

@@ -26,8 +26,8 @@ type account struct {
 	subscribed   map[string]bool
 	octets       map[store.MessageID]*octets
 	delivered    map[string]time.Time // by DeliveryKey
-	annotations  map[annotationKey]*annotation
-	annotated    int64 // the last change of annotations
+	annotations  annotations
+	annotatedAt  int64 // the last change of annotations
 	lastValidity uint32
 	locked       bool // the maildrop
 }

@@ -23,6 +23,8 @@ type annotation struct {
 	at    int64
 }
 
+type annotations map[annotationKey]*annotation
+
 // Annotations implements store.Account.
 func (a *account) Annotations(ctx context.Context, q store.AnnotationQuery) ([]store.Annotation, error) {
 	var found []store.Annotation
@@ -46,35 +48,85 @@ func (a *account) Annotations(ctx context.Context, q store.AnnotationQuery) ([]s
 }
 
 // SetAnnotations implements store.Account.
-func (a *account) SetAnnotations(ctx context.Context, box store.MailboxID, set ...store.Annotation) error {
+func (a *account) SetAnnotations(ctx context.Context, at store.Place, set ...store.Annotation) error {
 	return a.write(ctx, "set annotations", func() ([]store.MailboxID, error) {
-		if err := store.CheckAnnotations(set); err != nil {
+		if err := store.CheckAnnotations(a.id, at, set); err != nil || len(set) == 0 {
 			return nil, err
 		}
-		next := maps.Clone(a.annotations)
+		owner, box, err := a.annotated(at)
+		if err != nil {
+			return nil, err
+		}
+		parts, next := make(map[*account][]store.Annotation), make(map[*account]annotations)
 		for _, s := range set {
-			if box != 0 && a.boxes[box] == nil && !store.IsPrivate(s.Entry) {
-				return nil, fmt.Errorf("mailbox %d: %w", box, store.ErrNotFound)
+			keeper := owner
+			if store.IsPrivate(s.Entry) {
+				keeper = a
 			}
-			key := annotationKey{box, s.Entry}
-			if s.Value != nil || next[key] != nil && next[key].value != nil {
-				next[key] = &annotation{value: bytes.Clone(s.Value), at: a.annotated + 1}
+			parts[keeper] = append(parts[keeper], s)
+		}
+		for keeper, part := range parts {
+			next[keeper] = keeper.annotate(at.Mailbox, part)
+			if err := useOf(next[keeper], at.Mailbox).Check(); err != nil {
+				return nil, err
 			}
 		}
-		if err := useOf(next, box).Check(); err != nil {
-			return nil, err
+		if i := slices.IndexFunc(set, func(s store.Annotation) bool { return s.Entry == store.SpecialUseEntry }); i >= 0 {
+			if err := a.setUse(box, set[i].Value); err != nil {
+				return nil, err
+			}
 		}
-		if len(set) > 0 {
-			a.annotated++
+		for keeper := range parts {
+			keeper.annotations = next[keeper]
+			keeper.annotatedAt++
+			keeper.forgetAnnotations()
+			a.store.hub.Wake(keeper.id, tree...)
 		}
-		a.annotations = next
-		a.forgetAnnotations()
-		return tree, nil
+		return nil, nil
 	})
 }
 
-func useOf(annotations map[annotationKey]*annotation, box store.MailboxID) (use store.AnnotationUse) {
-	for key, ann := range annotations {
+// annotated finds the mailbox that entries are about; none for the account as a whole.
+func (a *account) annotated(at store.Place) (owner *account, box *mailbox, err error) {
+	if at.Mailbox == 0 {
+		return a, nil, nil
+	}
+	if owner = a.store.accounts[at.Account]; owner == nil {
+		return nil, nil, fmt.Errorf("account %d: %w", at.Account, store.ErrNotFound)
+	}
+	box, err = owner.box(at.Mailbox)
+	return owner, box, err
+}
+
+// annotate returns the account's annotations as they will be.
+func (a *account) annotate(box store.MailboxID, set []store.Annotation) annotations {
+	next := maps.Clone(a.annotations)
+	for _, s := range set {
+		key := annotationKey{box, s.Entry}
+		switch {
+		case s.Entry == store.SpecialUseEntry:
+			next[key] = &annotation{at: a.annotatedAt + 1}
+		case s.Value != nil, next[key] != nil && next[key].value != nil:
+			next[key] = &annotation{value: bytes.Clone(s.Value), at: a.annotatedAt + 1}
+		}
+	}
+	return next
+}
+
+// setUse gives a mailbox its special uses.
+func (a *account) setUse(b *mailbox, value []byte) error {
+	use, err := store.ParseUse(value)
+	if err == nil {
+		use, err = a.freeUse(use, b)
+	}
+	if err == nil {
+		b.use = use
+	}
+	return err
+}
+
+func useOf(all annotations, box store.MailboxID) (use store.AnnotationUse) {
+	for key, ann := range all {
 		if ann.value == nil {
 			continue
 		}
@@ -117,13 +169,15 @@ func (a *account) AnnotationChanges(ctx context.Context, since int64) ([]store.A
 		for _, key := range keys {
 			changed = append(changed, store.Annotation{Box: key.box, Entry: key.entry, Size: len(a.annotations[key].value)})
 		}
-		until = a.annotated
+		until = a.annotatedAt
 		return nil
 	})
 	return changed, until, err
 }
 
-// dropAnnotations forgets those of a mailbox.
-func (a *account) dropAnnotations(box store.MailboxID) {
-	maps.DeleteFunc(a.annotations, func(key annotationKey, _ *annotation) bool { return key.box == box })
+// dropAnnotations forgets those of a mailbox, whoever has them.
+func (s *Store) dropAnnotations(box store.MailboxID) {
+	for _, a := range s.accounts {
+		maps.DeleteFunc(a.annotations, func(key annotationKey, _ *annotation) bool { return key.box == box })
+	}
 }

@@ -84,22 +84,6 @@ func (a *account) Create(ctx context.Context, name string, use ...imap.MailboxAt
 	return info, err
 }
 
-// SetUse implements store.Account.
-func (a *account) SetUse(ctx context.Context, name string, use ...imap.MailboxAttr) error {
-	return a.write(ctx, "set special use", func() ([]store.MailboxID, error) {
-		b, err := a.find(name)
-		if err != nil {
-			return nil, err
-		}
-		use, err := a.freeUse(use, b)
-		if err != nil {
-			return nil, err
-		}
-		b.use = use
-		return tree, nil
-	})
-}
-
 // freeUse checks that no mailbox but one, which may be nil, has any of the special uses.
 func (a *account) freeUse(use []imap.MailboxAttr, but *mailbox) ([]imap.MailboxAttr, error) {
 	use, err := store.CanonicalUse(use)
@@ -228,7 +212,7 @@ func (a *account) Delete(ctx context.Context, name string) error {
 			}
 		}
 		delete(a.boxes, b.id)
-		a.dropAnnotations(b.id)
+		a.store.dropAnnotations(b.id)
 		return []store.MailboxID{0, b.id}, nil
 	})
 }

@@ -57,7 +57,7 @@ func (s *Store) AddAccount(address, secret string, quota int64) store.AccountID 
 		store: s, id: store.AccountID(s.nextID()), address: parsed.String(), secret: secret, limits: store.Limits{Octets: quota},
 		boxes: make(map[store.MailboxID]*mailbox), subscribed: make(map[string]bool),
 		octets: make(map[store.MessageID]*octets), delivered: make(map[string]time.Time),
-		annotations: make(map[annotationKey]*annotation),
+		annotations: make(annotations),
 	}
 	s.accounts[a.id], s.users[a.address] = a, a
 	for _, d := range store.DefaultMailboxes {

@@ -1,9 +1,12 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -94,44 +97,148 @@ where account_id = $1 and data is null and seq <= (
   limit 1
 )`
 
-	sqlHasMailbox = `
-select exists (select from mailboxes where account_id = $1 and mailbox_id = $2)`
+	// The row of SpecialUseEntry has no value: it tells of the change only.
+	sqlAnnounceUse = `
+insert into annotations (account_id, mailbox_id, entry, seq)
+values ($1, $2, $3, $4)
+on conflict (account_id, mailbox_id, entry) do update
+set seq = excluded.seq`
+
+	sqlOtherUse = `
+select name
+from mailboxes
+where account_id = $1 and mailbox_id <> $2 and special_use & $3 <> 0
+limit 1`
+
+	sqlSetUse = `
+update mailboxes
+set special_use = $3
+where account_id = $1 and mailbox_id = $2`
 )
 
-// SetAnnotations implements store.Account.
-func (a *account) SetAnnotations(ctx context.Context, box store.MailboxID, set ...store.Annotation) error {
-	if err := store.CheckAnnotations(set); err != nil {
+// SetAnnotations implements store.Account. The rows of both accounts are locked, in their order: a mailbox cannot go
+// meanwhile and leave behind what is set of it.
+func (a *account) SetAnnotations(ctx context.Context, at store.Place, set ...store.Annotation) error {
+	if err := store.CheckAnnotations(a.id, at, set); err != nil {
 		return fmt.Errorf("set annotations: %w", err)
 	}
 	if len(set) == 0 {
 		return nil
 	}
-	rows, err := a.sealAnnotations(ctx, box, set)
+	parts, err := a.annotationParts(ctx, at, set)
 	if err != nil {
 		return failed("set annotations", err)
 	}
-	return a.writeTree(ctx, "set annotations", func(tx pgx.Tx) error {
-		if err := a.mayAnnotate(ctx, tx, box, set); err != nil {
-			return err
-		}
-		var seq int64
-		if err := tx.QueryRow(ctx, sqlAnnotatedNext, a.id).Scan(&seq); err != nil {
-			return err
-		}
-		if _, err := tx.Exec(ctx, sqlAnnotate, a.id, box, seq, rows.entries, rows.sizes, rows.values); err != nil {
-			return err
-		}
-		if rows.removes {
-			if _, err := tx.Exec(ctx, sqlForgetAnnotations, a.id, store.AnnotationsGone); err != nil {
+	err = a.s.transact(ctx, func(tx pgx.Tx) error {
+		for _, p := range parts {
+			if err := p.lockTree(ctx, tx); err != nil {
 				return err
 			}
 		}
-		var use store.AnnotationUse
-		if err := tx.QueryRow(ctx, sqlAnnotationUse, a.id, box).Scan(&use.Box, &use.All, &use.Octets); err != nil {
+		if at.Mailbox != 0 {
+			if err := (&account{s: a.s, id: at.Account}).exists(ctx, tx, at.Mailbox); err != nil {
+				return fmt.Errorf("mailbox %d: %w", at.Mailbox, err)
+			}
+		}
+		for _, p := range parts {
+			if err := p.annotate(ctx, tx, at.Mailbox); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return failed("set annotations", err)
+	}
+	for _, p := range parts {
+		if p.changes() {
+			a.s.published(p.id)
+		}
+	}
+	return nil
+}
+
+// annotationPart is what one account keeps of what is set; of the owner of the mailbox it may be nothing.
+type annotationPart struct {
+	*account
+	annotationRows
+	use *store.Annotation // SpecialUseEntry
+}
+
+func (p *annotationPart) changes() bool { return len(p.entries) > 0 || p.use != nil }
+
+// annotationParts says who keeps what, in the order of accounts.
+func (a *account) annotationParts(ctx context.Context, at store.Place, set []store.Annotation) ([]*annotationPart, error) {
+	mine := &annotationPart{account: a}
+	owner, parts := mine, []*annotationPart{mine}
+	if at.Mailbox != 0 && at.Account != a.id {
+		owner = &annotationPart{account: &account{s: a.s, id: at.Account}}
+		parts = append(parts, owner)
+		slices.SortFunc(parts, func(x, y *annotationPart) int { return cmp.Compare(x.id, y.id) })
+	}
+	for i, s := range set {
+		keeper := owner
+		if store.IsPrivate(s.Entry) {
+			keeper = mine
+		}
+		if s.Entry == store.SpecialUseEntry {
+			keeper.use = &set[i]
+		} else if err := keeper.seal(ctx, at.Mailbox, s); err != nil {
+			return nil, err
+		}
+	}
+	return parts, nil
+}
+
+// annotate sets one account's part. Its tree must be locked.
+func (p *annotationPart) annotate(ctx context.Context, tx pgx.Tx, box store.MailboxID) error {
+	if !p.changes() {
+		return nil
+	}
+	var seq int64
+	if err := tx.QueryRow(ctx, sqlAnnotatedNext, p.id).Scan(&seq); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, sqlAnnotate, p.id, box, seq, p.entries, p.sizes, p.values); err != nil {
+		return err
+	}
+	if p.use != nil {
+		if err := p.setUse(ctx, tx, box, p.use.Value); err != nil {
 			return err
 		}
-		return use.Check()
-	})
+		if _, err := tx.Exec(ctx, sqlAnnounceUse, p.id, box, store.SpecialUseEntry, seq); err != nil {
+			return err
+		}
+	}
+	if p.removes || p.use != nil {
+		if _, err := tx.Exec(ctx, sqlForgetAnnotations, p.id, store.AnnotationsGone); err != nil {
+			return err
+		}
+	}
+	var use store.AnnotationUse
+	if err := tx.QueryRow(ctx, sqlAnnotationUse, p.id, box).Scan(&use.Box, &use.All, &use.Octets); err != nil {
+		return err
+	}
+	return use.Check()
+}
+
+// setUse gives a mailbox its special uses.
+func (a *account) setUse(ctx context.Context, tx pgx.Tx, box store.MailboxID, value []byte) error {
+	use, err := store.ParseUse(value)
+	if err != nil {
+		return err
+	}
+	bits := bitsOfUse(use)
+	var other string
+	err = tx.QueryRow(ctx, sqlOtherUse, a.id, box, bits).Scan(&other)
+	if err == nil {
+		return fmt.Errorf("mailbox %d: %w by %q", box, store.ErrUse, other)
+	}
+	if !errors.Is(err, pgx.ErrNoRows) {
+		return err
+	}
+	_, err = tx.Exec(ctx, sqlSetUse, a.id, box, bits)
+	return err
 }
 
 // annotationRows are annotations as sqlAnnotate takes them.
@@ -142,41 +249,23 @@ type annotationRows struct {
 	removes bool
 }
 
-func (a *account) sealAnnotations(ctx context.Context, box store.MailboxID, set []store.Annotation) (r annotationRows, err error) {
-	key, err := a.s.key(ctx, a.id)
-	if err != nil {
-		return r, err
-	}
-	for _, s := range set {
-		var sealed []byte
-		if s.Value == nil {
-			r.removes = true
-		} else if sealed, err = key.sealDerived(annotationContext(box, s.Entry), s.Value); err != nil {
-			return r, err
+// seal adds an annotation, whose value is sealed with the key of its account.
+func (p *annotationPart) seal(ctx context.Context, box store.MailboxID, s store.Annotation) error {
+	var sealed []byte
+	if s.Value == nil {
+		p.removes = true
+	} else {
+		key, err := p.s.key(ctx, p.id)
+		if err != nil {
+			return err
 		}
-		r.entries = append(r.entries, s.Entry)
-		r.sizes = append(r.sizes, int32(len(s.Value)))
-		r.values = append(r.values, sealed)
+		if sealed, err = key.sealDerived(annotationContext(box, s.Entry), s.Value); err != nil {
+			return err
+		}
 	}
-	return r, nil
-}
-
-// mayAnnotate checks that a mailbox with shared entries is there. The tree must be locked.
-func (a *account) mayAnnotate(ctx context.Context, tx pgx.Tx, box store.MailboxID, set []store.Annotation) error {
-	shared := false
-	for _, s := range set {
-		shared = shared || !store.IsPrivate(s.Entry)
-	}
-	if box == 0 || !shared {
-		return nil
-	}
-	var there bool
-	if err := tx.QueryRow(ctx, sqlHasMailbox, a.id, box).Scan(&there); err != nil {
-		return err
-	}
-	if !there {
-		return fmt.Errorf("mailbox %d: %w", box, store.ErrNotFound)
-	}
+	p.entries = append(p.entries, s.Entry)
+	p.sizes = append(p.sizes, int32(len(s.Value)))
+	p.values = append(p.values, sealed)
 	return nil
 }
 

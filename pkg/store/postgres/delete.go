@@ -65,6 +65,11 @@ where account_id = $1`
 delete from aliases
 where target = (select address from accounts where account_id = $1)`
 
+	// What others have noted of its mailboxes goes while it is known which those are.
+	sqlForgetMailboxes = `
+delete from annotations
+where account_id <> $1 and mailbox_id in (select mailbox_id from mailboxes where account_id = $1)`
+
 	sqlDeleteAccount = `
 delete from accounts
 where account_id = $1`
@@ -78,6 +83,9 @@ func (s *Store) DeleteAccount(ctx context.Context, id store.AccountID) error {
 		return failed("delete account", err)
 	}
 	s.published(id)
+	if _, err := s.pool.Exec(ctx, sqlForgetMailboxes, id); err != nil {
+		return failed("delete account: annotations of others", err)
+	}
 	for _, t := range accountTables {
 		if err := s.empty(ctx, id, t.name, t.batch); err != nil {
 			return failed("delete account: "+t.name, err)

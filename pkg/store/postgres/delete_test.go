@@ -98,6 +98,33 @@ func TestSharedWhileDeleted(t *testing.T) {
 	}
 }
 
+// TestDeleteAnnotated: what others have noted of the mailboxes of an account goes with it.
+func TestDeleteAnnotated(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	id, err := f.s.CreateAccount(t.Context(), "guest@example.org", "", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	guest, err := f.s.Account(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	note := store.Annotation{Entry: "/private/comment", Value: []byte("x")}
+	for _, at := range []store.Place{{Account: f.a.id, Mailbox: f.inbox}, {}} {
+		if err := guest.SetAnnotations(t.Context(), at, note); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := f.s.DeleteAccount(t.Context(), f.a.id); err != nil {
+		t.Fatal(err)
+	}
+	left, err := guest.Annotations(t.Context(), store.AnnotationQuery{MaxSize: -1})
+	if err != nil || len(left) != 1 || left[0].Box != 0 {
+		t.Errorf("%+v, %v", left, err)
+	}
+}
+
 // TestDeleteAfterTransfer: what has been handed to another account stays readable when the one it came from, and its key, are
 // gone.
 func TestDeleteAfterTransfer(t *testing.T) {

@@ -205,46 +205,6 @@ func (a *account) insertMailboxes(ctx context.Context, tx pgx.Tx, names []string
 	return a.inheritRights(ctx, tx, ids, names)
 }
 
-const (
-	sqlOtherUse = `
-select name
-from mailboxes
-where account_id = $1 and name <> $2 and special_use & $3 <> 0
-limit 1`
-
-	sqlSetUse = `
-update mailboxes
-set special_use = $3
-where account_id = $1 and name = $2`
-)
-
-// SetUse implements store.Account.
-func (a *account) SetUse(ctx context.Context, name string, use ...imap.MailboxAttr) error {
-	name, err := store.CanonicalName(name)
-	if err != nil {
-		return fmt.Errorf("set special use: %w: %w", store.ErrNotFound, err)
-	}
-	if use, err = store.CanonicalUse(use); err != nil {
-		return fmt.Errorf("set special use: %w", err)
-	}
-	bits := bitsOfUse(use)
-	return a.writeTree(ctx, "set special use", func(tx pgx.Tx) error {
-		if _, err := a.mailbox(ctx, tx, name); err != nil {
-			return err
-		}
-		var other string
-		err := tx.QueryRow(ctx, sqlOtherUse, a.id, name, bits).Scan(&other)
-		if err == nil {
-			return fmt.Errorf("mailbox %q: %w by %q", name, store.ErrUse, other)
-		}
-		if !errors.Is(err, pgx.ErrNoRows) {
-			return err
-		}
-		_, err = tx.Exec(ctx, sqlSetUse, a.id, name, bits)
-		return err
-	})
-}
-
 // Delete implements store.Account.
 func (a *account) Delete(ctx context.Context, name string) error {
 	name, err := store.CanonicalName(name)
@@ -273,6 +233,7 @@ func (a *account) Delete(ctx context.Context, name string) error {
 // sqlForget ends a mailbox. Its rows in mailbox_state and mailboxes go last, so that until then it is locked.
 var sqlForget = []string{
 	`delete from annotations where account_id = $1 and mailbox_id = $2`,
+	`delete from annotations where account_id <> $1 and mailbox_id = $2`, // what others have noted of it
 	`delete from journal where account_id = $1 and mailbox_id = $2`,
 	`delete from mailbox_index where account_id = $1 and mailbox_id = $2`,
 	`delete from sort_keys where account_id = $1 and mailbox_id = $2`,

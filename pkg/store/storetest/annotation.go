@@ -17,12 +17,18 @@ var annotationTests = []contract{
 	{name: "removals are forgotten in time", run: testAnnotationForgotten},
 	{name: "deleted mailbox", run: testAnnotationDelete},
 	{name: "another account's mailbox", run: testAnnotationForeign},
+	{name: "special use", run: testAnnotationUse},
 	{name: "watch", run: testAnnotationWatch},
+}
+
+// place is a mailbox of the account, or with 0 the account.
+func (e *env) place(box store.MailboxID) store.Place {
+	return store.Place{Account: e.account.ID(), Mailbox: box}
 }
 
 func (e *env) annotate(box store.MailboxID, entry, value string) {
 	e.Helper()
-	e.ok(e.account.SetAnnotations(e.ctx, box, store.Annotation{Entry: entry, Value: []byte(value)}))
+	e.ok(e.account.SetAnnotations(e.ctx, e.place(box), store.Annotation{Entry: entry, Value: []byte(value)}))
 }
 
 // annotations spells out what a query finds.
@@ -60,12 +66,12 @@ func testAnnotationSet(e *env) {
 		`/private/comment="whole account" `, "the account's own")
 	e.equal(e.annotations(store.AnnotationQuery{Boxes: []store.MailboxID{}, MaxSize: -1}), "", "of no mailbox")
 	e.annotate(inbox, "/shared/comment", "changed")
-	e.ok(e.account.SetAnnotations(e.ctx, inbox, store.Annotation{Entry: "/private/comment"},
+	e.ok(e.account.SetAnnotations(e.ctx, e.place(inbox), store.Annotation{Entry: "/private/comment"},
 		store.Annotation{Entry: "/private/none"}, store.Annotation{Entry: "/shared/x", Value: []byte("new")}))
 	e.equal(e.annotations(store.AnnotationQuery{Boxes: []store.MailboxID{inbox}, MaxSize: -1}),
 		`/shared/comment="changed" /shared/x="new" `, "after one call that sets and removes")
 	e.ok(e.account.Rename(e.ctx, "Sent", "Out"))
-	e.ok(e.account.SetAnnotations(e.ctx, inbox))
+	e.ok(e.account.SetAnnotations(e.ctx, e.place(inbox)))
 }
 
 func testAnnotationQuery(e *env) {
@@ -100,14 +106,14 @@ func testAnnotationRefused(e *env) {
 		"", "/", "/private", "/shared", "/shared/", "/shared//x", "/other/x", "/shared/*", "/shared/%", "/shared/é", "/shared/a\n",
 		"/Shared/comment", "/shared/" + strings.Repeat("x", store.MaxEntryName),
 	} {
-		err := e.account.SetAnnotations(e.ctx, 0, store.Annotation{Entry: entry, Value: []byte("x")})
+		err := e.account.SetAnnotations(e.ctx, e.place(0), store.Annotation{Entry: entry, Value: []byte("x")})
 		e.fails(err, store.ErrName, "entry %.20q", entry)
 	}
 	twice := store.Annotation{Entry: "/shared/x", Value: []byte("x")}
-	e.fails(e.account.SetAnnotations(e.ctx, 0, twice, twice), store.ErrName, "one entry twice")
-	e.fails(e.account.SetAnnotations(e.ctx, nowhere, twice), store.ErrNotFound, "a mailbox that is not there")
+	e.fails(e.account.SetAnnotations(e.ctx, e.place(0), twice, twice), store.ErrName, "one entry twice")
+	e.fails(e.account.SetAnnotations(e.ctx, e.place(nowhere), twice), store.ErrNotFound, "a mailbox that is not there")
 	big := store.Annotation{Entry: "/shared/y", Value: make([]byte, store.MaxAnnotation+1)}
-	e.fails(e.account.SetAnnotations(e.ctx, 0, twice, big), store.ErrTooBig, "too big")
+	e.fails(e.account.SetAnnotations(e.ctx, e.place(0), twice, big), store.ErrTooBig, "too big")
 	e.equal(e.annotations(everyEntry), "", "nothing was set")
 }
 
@@ -116,21 +122,21 @@ func testAnnotationBounds(e *env) {
 	for i := range store.MaxAnnotations {
 		many = append(many, store.Annotation{Entry: fmt.Sprintf("/private/%d", i), Value: []byte("x")})
 	}
-	e.ok(e.account.SetAnnotations(e.ctx, 0, many...))
+	e.ok(e.account.SetAnnotations(e.ctx, e.place(0), many...))
 	one := store.Annotation{Entry: "/private/more", Value: []byte("x")}
-	e.fails(e.account.SetAnnotations(e.ctx, 0, one), store.ErrTooManyAnnotations, "one more")
-	e.ok(e.account.SetAnnotations(e.ctx, 0, store.Annotation{Entry: "/private/1"}, one))
+	e.fails(e.account.SetAnnotations(e.ctx, e.place(0), one), store.ErrTooManyAnnotations, "one more")
+	e.ok(e.account.SetAnnotations(e.ctx, e.place(0), store.Annotation{Entry: "/private/1"}, one))
 	inbox := e.box("INBOX").ID
-	e.ok(e.account.SetAnnotations(e.ctx, inbox, one))
-	e.fails(e.account.SetAnnotations(e.ctx, inbox, append(many, one)...), store.ErrTooManyAnnotations, "too many at once")
+	e.ok(e.account.SetAnnotations(e.ctx, e.place(inbox), one))
+	e.fails(e.account.SetAnnotations(e.ctx, e.place(inbox), append(many, one)...), store.ErrTooManyAnnotations, "too many at once")
 	value := make([]byte, store.MaxAnnotation)
 	for i := range store.MaxAnnotationTotal/store.MaxAnnotation - 1 {
-		e.ok(e.account.SetAnnotations(e.ctx, inbox, store.Annotation{Entry: fmt.Sprintf("/private/%d", i), Value: value}))
+		e.ok(e.account.SetAnnotations(e.ctx, e.place(inbox), store.Annotation{Entry: fmt.Sprintf("/private/%d", i), Value: value}))
 	}
 	first := store.Annotation{Entry: "/private/first", Value: value}
-	e.fails(e.account.SetAnnotations(e.ctx, inbox, first, store.Annotation{Entry: "/private/second", Value: value}),
+	e.fails(e.account.SetAnnotations(e.ctx, e.place(inbox), first, store.Annotation{Entry: "/private/second", Value: value}),
 		store.ErrOverQuota, "all values together")
-	e.ok(e.account.SetAnnotations(e.ctx, inbox, store.Annotation{Entry: "/private/0"}, first))
+	e.ok(e.account.SetAnnotations(e.ctx, e.place(inbox), store.Annotation{Entry: "/private/0"}, first))
 }
 
 // changes spells out what has changed and returns the point up to which.
@@ -154,7 +160,7 @@ func testAnnotationChanges(e *env) {
 	_, middle := e.annotationChanges(-1)
 	e.annotate(0, "/private/c", "1")
 	e.annotate(inbox, "/shared/b", "2")
-	e.ok(e.account.SetAnnotations(e.ctx, inbox, store.Annotation{Entry: "/shared/a"}, store.Annotation{Entry: "/shared/none"}))
+	e.ok(e.account.SetAnnotations(e.ctx, e.place(inbox), store.Annotation{Entry: "/shared/a"}, store.Annotation{Entry: "/shared/none"}))
 	changed, end := e.annotationChanges(start)
 	e.equal(changed, "/private/c /shared/b /shared/a", "changes, each once, in their order")
 	changed, again := e.annotationChanges(middle)
@@ -176,8 +182,8 @@ func testAnnotationForgotten(e *env) {
 			set = append(set, store.Annotation{Entry: entry, Value: []byte("x")})
 			remove = append(remove, store.Annotation{Entry: entry})
 		}
-		e.ok(e.account.SetAnnotations(e.ctx, 0, set...))
-		e.ok(e.account.SetAnnotations(e.ctx, 0, remove...))
+		e.ok(e.account.SetAnnotations(e.ctx, e.place(0), set...))
+		e.ok(e.account.SetAnnotations(e.ctx, e.place(0), remove...))
 	}
 	changed, _, err := e.account.AnnotationChanges(e.ctx, start)
 	e.ok(err)
@@ -206,16 +212,68 @@ func testAnnotationDelete(e *env) {
 }
 
 func testAnnotationForeign(e *env) {
-	_, neighbour := e.newAccount(0)
-	theirs, err := neighbour.Mailbox(e.ctx, "INBOX")
-	e.ok(err)
-	e.annotate(theirs.ID, "/private/comment", "what I think of it")
-	err = e.account.SetAnnotations(e.ctx, theirs.ID, store.Annotation{Entry: "/shared/comment", Value: []byte("x")})
-	e.fails(err, store.ErrNotFound, "a shared entry of another account's mailbox")
-	e.equal(e.annotations(everyEntry), `/private/comment="what I think of it" `, "mine")
-	found, err := neighbour.Annotations(e.ctx, everyEntry)
-	e.ok(err)
-	e.equal(showAnnotations(found), "", "theirs")
+	_, guest := e.newAccount(0)
+	box := e.create("a")
+	woken, idle := e.fixture.Store.Watch(guest.ID()), e.fixture.Store.Watch(e.account.ID())
+	defer woken.Close()
+	defer idle.Close()
+	both := []store.Annotation{{Entry: "/private/comment", Value: []byte("what I think of it")}, {Entry: "/shared/comment", Value: []byte("x")}}
+	e.ok(guest.SetAnnotations(e.ctx, e.place(box.ID), both...))
+	if !awake(woken) || !awake(idle) {
+		e.Error("not both woken")
+	}
+	of := func(a store.Account) string {
+		e.Helper()
+		found, err := a.Annotations(e.ctx, everyEntry)
+		e.ok(err)
+		return showAnnotations(found)
+	}
+	e.equal(of(guest), `/private/comment="what I think of it" `, "the guest's")
+	e.equal(of(e.account), `/shared/comment="x" `, "the owner's")
+
+	both[0].Value, both[1].Value = nil, []byte("y")
+	tooMany := both
+	for i := range store.MaxAnnotations - 1 {
+		tooMany = append(tooMany, store.Annotation{Entry: fmt.Sprintf("/shared/%d", i), Value: []byte("x")})
+	}
+	e.ok(e.account.SetAnnotations(e.ctx, e.place(box.ID), store.Annotation{Entry: "/shared/a", Value: []byte("a")}, store.Annotation{Entry: "/shared/b", Value: []byte("b")}))
+	e.fails(guest.SetAnnotations(e.ctx, e.place(box.ID), tooMany[:store.MaxAnnotations]...), store.ErrTooManyAnnotations, "too many for the owner")
+	e.equal(of(guest), `/private/comment="what I think of it" `, "the guest's, when it failed")
+	use := store.Annotation{Entry: store.SpecialUseEntry, Value: []byte(`\Sent`)}
+	e.fails(guest.SetAnnotations(e.ctx, e.place(box.ID), use), store.ErrName, "special use of another's mailbox")
+	e.fails(guest.SetAnnotations(e.ctx, e.place(nowhere), both[0]), store.ErrNotFound, "a private entry of no mailbox")
+	e.fails(guest.SetAnnotations(e.ctx, store.Place{Account: guest.ID(), Mailbox: box.ID}, both[0]), store.ErrNotFound, "of another's as if it were one's own")
+	e.fails(guest.SetAnnotations(e.ctx, store.Place{Account: 1 << 60, Mailbox: box.ID}, both[0]), store.ErrNotFound, "of no account")
+
+	e.ok(e.account.Delete(e.ctx, "a"))
+	e.equal(of(guest), "", "the guest's, when the mailbox is gone")
+	e.fails(guest.SetAnnotations(e.ctx, e.place(box.ID), both[0]), store.ErrNotFound, "when it is gone")
+}
+
+func testAnnotationUse(e *env) {
+	mine, sent := e.create("mine").ID, e.box("Sent").ID
+	e.fails(e.setUse(mine, `\Sent`), store.ErrUse, "a use another mailbox has")
+	e.fails(e.setUse(mine, `\All`), store.ErrUse, "a use there is not")
+	e.fails(e.setUse(nowhere, ""), store.ErrNotFound, "no such mailbox")
+	e.fails(e.setUse(0, ""), store.ErrName, "of the account")
+	_, start := e.annotationChanges(-1)
+	e.ok(e.setUse(sent, ""))
+	e.equal(e.box("Sent").Use, "[]", "special use taken away")
+	e.fails(e.setUse(mine, `\sent  \Nothing`), store.ErrUse, "one that there is and one that there is not")
+	e.ok(e.setUse(mine, ` \sent`))
+	e.ok(e.setUse(mine, `\Sent`))
+	e.equal(e.box("mine").Use, `[\Sent]`, "special use given")
+	e.fails(e.account.SetAnnotations(e.ctx, e.place(mine), store.Annotation{Entry: store.SpecialUseEntry},
+		store.Annotation{Entry: "/shared/x", Value: make([]byte, store.MaxAnnotation+1)}), store.ErrTooBig, "beside one that is refused")
+	e.equal(e.box("mine").Use, `[\Sent]`, "special use after a failure")
+	changed, _ := e.annotationChanges(start)
+	e.equal(changed, "/private/specialuse /private/specialuse", "changes, each mailbox once")
+	e.equal(e.annotations(everyEntry), "", "annotations")
+}
+
+// setUse says which special uses a mailbox has.
+func (e *env) setUse(box store.MailboxID, use string) error {
+	return e.account.SetAnnotations(e.ctx, e.place(box), store.Annotation{Entry: store.SpecialUseEntry, Value: []byte(use)})
 }
 
 func testAnnotationWatch(e *env) {
@@ -249,7 +307,7 @@ func (c *comparison) annotate() {
 		if box == nowhere {
 			box = 0
 		}
-		return struct{}{}, w.account.SetAnnotations(c.ctx, box, store.Annotation{Entry: entry, Value: value})
+		return struct{}{}, w.account.SetAnnotations(c.ctx, store.Place{Account: w.account.ID(), Mailbox: box}, store.Annotation{Entry: entry, Value: value})
 	}, done)
 }
 

@@ -190,13 +190,13 @@ func (c *comparison) create() {
 }
 
 func (c *comparison) setUse() {
-	name := pick(c, boxNames)
-	var use []imap.MailboxAttr
+	name, use := pick(c, boxNames), store.Annotation{Entry: store.SpecialUseEntry}
 	if c.r.IntN(2) == 0 {
-		use = []imap.MailboxAttr{pick(c, store.SpecialUses)}
+		use.Value = []byte(pick(c, store.SpecialUses))
 	}
-	both(c, fmt.Sprintf("SetUse(%q, %v)", name, use), func(w *world, _ int) (struct{}, error) {
-		return struct{}{}, w.account.SetUse(c.ctx, name, use...)
+	both(c, fmt.Sprintf("SetAnnotations(%q, special use %s)", name, use.Value), func(w *world, _ int) (struct{}, error) {
+		at := store.Place{Account: w.account.ID(), Mailbox: w.box(c.ctx, name)}
+		return struct{}{}, w.account.SetAnnotations(c.ctx, at, use)
 	}, done)
 }
 

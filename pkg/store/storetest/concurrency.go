@@ -13,6 +13,7 @@ import (
 )
 
 var concurrencyTests = []contract{
+	{name: "annotations of a mailbox that goes", run: testAnnotationRace},
 	{name: "a reader sees every change once", run: testReaderSeesAll},
 	{name: "UIDs are given once", run: testAppendAtOnce},
 	{name: "a message is in one mailbox", run: testMoveAtomic},
@@ -353,4 +354,26 @@ func testLeaseAtOnce(e *env) {
 		}
 	}
 	e.equal(n, 1, "locks")
+}
+
+// testAnnotationRace deletes mailboxes while somebody else notes things of them: nothing is left.
+func testAnnotationRace(e *env) {
+	_, guest := e.newAccount(0)
+	for i := range 10 {
+		name := fmt.Sprintf("box-%d", i)
+		at := e.place(e.create(name).ID)
+		e.parallel(3, func(k int) error {
+			if k == 0 {
+				return e.account.Delete(e.ctx, name)
+			}
+			err := guest.SetAnnotations(e.ctx, at, store.Annotation{Entry: fmt.Sprintf("/private/%d", k), Value: []byte("x")})
+			if errors.Is(err, store.ErrNotFound) {
+				return nil
+			}
+			return err
+		})
+	}
+	found, err := guest.Annotations(e.ctx, everyEntry)
+	e.ok(err)
+	e.equal(showAnnotations(found), "", "what was noted of mailboxes that are gone")
 }

@@ -15,7 +15,6 @@ var mailboxTests = []contract{
 	{name: "create refused", run: testMailboxCreateRefused},
 	{name: "special use", run: testMailboxUse},
 	{name: "bounds", run: testMailboxBounds},
-	{name: "special use set", run: testMailboxSetUse},
 	{name: "branches", run: testMailboxBranches},
 	{name: "delete", run: testMailboxDelete},
 	{name: "UIDVALIDITY grows", run: testMailboxValidity},
@@ -121,19 +120,6 @@ func testMailboxBounds(e *env) {
 	e.equal(len(e.names()), MaxMailboxes, "mailboxes")
 	e.ok(e.account.Delete(e.ctx, "Junk"))
 	e.ok(e.account.Rename(e.ctx, "INBOX", "old"))
-}
-
-func testMailboxSetUse(e *env) {
-	e.create("mine")
-	e.fails(e.account.SetUse(e.ctx, "mine", `\Sent`), store.ErrUse, "a use another mailbox has")
-	e.fails(e.account.SetUse(e.ctx, "mine", `\All`), store.ErrUse, "a use there is not")
-	e.fails(e.account.SetUse(e.ctx, "x"), store.ErrNotFound, "no such mailbox")
-	e.fails(e.account.SetUse(e.ctx, "a//b"), store.ErrNotFound, "no such name")
-	e.ok(e.account.SetUse(e.ctx, "Sent"))
-	e.equal(e.box("Sent").Use, "[]", "special use taken away")
-	e.ok(e.account.SetUse(e.ctx, "/mine/", `\sent`))
-	e.ok(e.account.SetUse(e.ctx, "mine", `\Sent`))
-	e.equal(e.box("mine").Use, `[\Sent]`, "special use given")
 }
 
 // in lists mailboxes in branches, with "+" behind those that others are below.
