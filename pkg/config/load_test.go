@@ -58,7 +58,7 @@ func TestDefaults(t *testing.T) {
 	want := &Config{
 		DataDir: "/var/lib/postern", Hostname: "mail.example.org", DrainTimeout: 30 * time.Second,
 		Database: Database{MigrateOnStart: true, MaxConns: 32},
-		IMAP:     IMAP{Listen: []string{":993"}, IdleKeepalive: 2 * time.Minute, Answers: 64 << 20},
+		IMAP:     IMAP{Listen: []string{":993"}, IdleKeepalive: 2 * time.Minute, Answers: 64 << 20, ShareWithAnyone: true},
 		POP3:     POP3{Listen: []string{":995"}},
 		LMTP: LMTP{
 			Listen: []string{"127.0.0.1:24"}, Detail: "existing", RecipientDelimiter: "+", QuotaReject: "452",
