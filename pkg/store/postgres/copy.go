@@ -102,6 +102,16 @@ func (a *account) translate(ctx context.Context, tx pgx.Tx, from, to store.Mailb
 	return a.adopt(ctx, tx, to, names, used)
 }
 
+// Around the argument with the places that adopt returns: the keywords of a row at the destination.
+const (
+	adoptedFrom = `case when kw = 0 then 0 else (
+      select coalesce(bit_or(1::bigint << k.place), 0)
+      from unnest(`
+	adoptedAt = `::int[]) with ordinality k(place, nth)
+      where kw & (1::bigint << (k.nth - 1)::int) <> 0
+    ) end`
+)
+
 // adopt is translate for the keywords of any mailbox, whose names are given.
 func (a *account) adopt(ctx context.Context, tx pgx.Tx, to store.MailboxID, names []imap.Flag, used uint64) ([]int32, error) {
 	var wanted []imap.Flag
@@ -158,11 +168,7 @@ with src as materialized (
 ), i as (
   insert into messages (account_id, mailbox_id, uid, modseq, blob_id, thread_id, idate, savedate, kw, size, hsize, flags)
   select $1, $5, $6::bigint + row_number() over (order by uid) - 1, $7::bigint, blob_id, thread_id, idate, $8,
-    case when kw = 0 then 0 else (
-      select coalesce(bit_or(1::bigint << k.place), 0)
-      from unnest($9::int[]) with ordinality k(place, nth)
-      where kw & (1::bigint << (k.nth - 1)::int) <> 0
-    ) end,
+    ` + adoptedFrom + `$9` + adoptedAt + `,
     size, hsize, flags
   from src
 )
@@ -204,11 +210,7 @@ with src as (
 ), i as (
   insert into messages (account_id, mailbox_id, uid, modseq, blob_id, thread_id, idate, savedate, kw, size, hsize, flags)
   select $1, $5, $6::bigint + row_number() over (order by uid) - 1, $7::bigint, blob_id, thread_id, idate, $8,
-    case when kw = 0 then 0 else (
-      select coalesce(bit_or(1::bigint << k.place), 0)
-      from unnest($9::int[]) with ordinality k(place, nth)
-      where kw & (1::bigint << (k.nth - 1)::int) <> 0
-    ) end,
+    ` + adoptedFrom + `$9` + adoptedAt + `,
     size, hsize, flags & $11::int
   from src
 )

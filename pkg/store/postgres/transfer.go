@@ -188,11 +188,7 @@ with src as materialized (
 insert into messages (account_id, mailbox_id, uid, modseq, blob_id, thread_id, idate, savedate, kw, size, hsize, flags)
 select $5, $6, $7::bigint + nth - 1, $8::bigint, ($9::bigint[])[nth], case when alone then ($9::bigint[])[nth] else thread_id end,
   idate, $10,
-  case when kw = 0 then 0 else (
-    select coalesce(bit_or(1::bigint << k.place), 0)
-    from unnest($11::int[]) with ordinality k(place, nth)
-    where kw & (1::bigint << (k.nth - 1)::int) <> 0
-  ) end,
+  ` + adoptedFrom + `$11` + adoptedAt + `,
   size, hsize, flags
 from src`
 )

@@ -132,11 +132,7 @@ with record as (
 ), i as (
   insert into messages (account_id, mailbox_id, uid, modseq, blob_id, thread_id, idate, savedate, kw, size, hsize, flags)
   select $1, $4, $5::bigint + row_number() over (order by uid) - 1, $6::bigint, blob_id, thread_id, idate, $7,
-    case when kw = 0 then 0 else (
-      select coalesce(bit_or(1::bigint << k.place), 0)
-      from unnest($8::int[]) with ordinality k(place, nth)
-      where kw & (1::bigint << (k.nth - 1)::int) <> 0
-    ) end,
+    ` + adoptedFrom + `$8` + adoptedAt + `,
     size, hsize, flags
   from src
 )
