@@ -57,12 +57,7 @@ func (s *Server) Serve(l net.Listener) error {
 // try again, and what had been committed is recognised then.
 func (s *Server) Shutdown(ctx context.Context) error { return s.sessions.Shutdown(ctx) }
 
-func (s *Server) logger() *zap.Logger {
-	if s.Log == nil {
-		return zap.NewNop()
-	}
-	return s.Log
-}
+func (s *Server) logger() *zap.Logger { return cmp.Or(s.Log, zap.NewNop()) }
 
 func (s *Server) maxSize() int64                { return cmp.Or(s.MaxSize, 100<<20) }
 func (s *Server) maxRecipients() int            { return cmp.Or(s.MaxRecipients, 1000) }

@@ -40,12 +40,7 @@ func (s *Server) Serve(l net.Listener) error {
 // is removed that QUIT has not asked for. When ctx ends, the rest is cut off and ctx's error returned.
 func (s *Server) Shutdown(ctx context.Context) error { return s.sessions.Shutdown(ctx) }
 
-func (s *Server) logger() *zap.Logger {
-	if s.Log == nil {
-		return zap.NewNop()
-	}
-	return s.Log
-}
+func (s *Server) logger() *zap.Logger { return cmp.Or(s.Log, zap.NewNop()) }
 
 func (s *Server) loginTimeout() time.Duration { return cmp.Or(s.LoginTimeout, 2*time.Minute) }
 func (s *Server) idleTimeout() time.Duration  { return cmp.Or(s.IdleTimeout, 10*time.Minute) }

@@ -37,12 +37,7 @@ func (s *Server) Serve(l net.Listener) error {
 // ctx ends, the rest is cut off and ctx's error returned.
 func (s *Server) Shutdown(ctx context.Context) error { return s.sessions.Shutdown(ctx) }
 
-func (s *Server) logger() *zap.Logger {
-	if s.Log == nil {
-		return zap.NewNop()
-	}
-	return s.Log
-}
+func (s *Server) logger() *zap.Logger { return cmp.Or(s.Log, zap.NewNop()) }
 
 func (s *Server) idleTimeout() time.Duration   { return cmp.Or(s.IdleTimeout, 5*time.Minute) }
 func (s *Server) lookupTimeout() time.Duration { return cmp.Or(s.LookupTimeout, 10*time.Second) }
