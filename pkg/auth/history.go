@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -18,6 +19,7 @@ const (
 	ledgerKinds    = 5000 // different logins that may wait to be written
 	ledgerFailures = 10   // of these, those of one account that failed
 	maxProgram     = 100  // runes of what a client says of itself
+	recallTime     = time.Minute
 )
 
 // Record is a login of an account, or several within some seconds that differ in nothing but the time.
@@ -49,6 +51,9 @@ type History interface {
 	// AddLogins adds logins, and returns those that came from a place, or by a client, from which there has been none to an
 	// account that has had others.
 	AddLogins(ctx context.Context, records []Record) (novel []Record, err error)
+	// Places returns the user and address of logins that succeeded since then, each pair once, the latest first, at most so
+	// many.
+	Places(ctx context.Context, since time.Time, most int) ([]Record, error)
 }
 
 // ledger holds logins until they are written. It is safe for concurrent use.
@@ -56,6 +61,7 @@ type ledger struct {
 	history History // nil: none
 	novel   func(context.Context, Record)
 	log     *zap.Logger
+	now     func() time.Time
 
 	mu       sync.Mutex
 	waiting  map[Record]*Record      // guarded by mu; by what they have in common
@@ -115,6 +121,49 @@ func (l *ledger) add(r Record) {
 	}
 }
 
+// name adds what a client has said of itself after its login, if that has not been written yet. p had said nothing before.
+func (l *ledger) name(id Identity, p Peer, client string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, mech := range append([]string{"LOGIN"}, allMechanisms...) {
+		kind := Record{Account: id.Account, User: id.User, Addr: p.Addr, Protocol: p.Protocol, Mechanism: mech, Result: "ok"}
+		r, ok := l.waiting[kind]
+		if !ok {
+			continue
+		}
+		if r.Count--; r.Count == 0 {
+			delete(l.waiting, kind)
+		}
+		kind.Client = clean(client)
+		named, again := l.waiting[kind]
+		if !again {
+			named = &Record{}
+			*named = kind
+			l.waiting[kind] = named
+		}
+		named.At = r.At
+		named.Count++
+		return
+	}
+}
+
+// recall has the places known again from where there were logins before this process began: until then bans of an account
+// hold there too.
+func (a *Auth) recall(ctx context.Context) {
+	if a.opt.History == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, recallTime)
+	defer cancel()
+	places, err := a.opt.History.Places(ctx, a.opt.Now().Add(-knownFor), maxCounters)
+	if err != nil && ctx.Err() == nil {
+		a.opt.Log.Warn("from where there were logins is not known; learning it anew", zap.Error(err))
+	}
+	for _, r := range slices.Backward(places) { // the latest are the last to be forgotten
+		a.throttle.known.put(a.pairOf(r.User, prefixOf(r.Addr)), struct{}{})
+	}
+}
+
 // keep writes the history until ctx ends.
 func (l *ledger) keep(ctx context.Context) {
 	if l.history == nil {
@@ -129,7 +178,7 @@ func (l *ledger) keep(ctx context.Context) {
 			last = true
 		case <-tick.C:
 		}
-		err := l.write(context.WithoutCancel(ctx))
+		err := l.write(context.WithoutCancel(ctx), l.now(), last)
 		if err != nil && !faulty {
 			l.log.Warn("the login history is not written for now", zap.Error(err))
 		}
@@ -141,14 +190,19 @@ func (l *ledger) keep(ctx context.Context) {
 }
 
 // write writes what waits. What cannot be written is lost: it is in the log too.
-func (l *ledger) write(ctx context.Context) error {
+func (l *ledger) write(ctx context.Context, now time.Time, last bool) error {
 	l.mu.Lock()
 	var records []Record
-	for _, r := range l.waiting {
+	young := make(map[Record]*Record)
+	for kind, r := range l.waiting {
+		if !last && r.OK() && r.Client == "" && now.Sub(r.At) < ledgerEvery/2 {
+			young[kind] = r // it may have something to say of itself yet
+			continue
+		}
 		records = append(records, *r)
 	}
 	dropped := l.dropped
-	l.waiting, l.failures, l.dropped = nil, nil, 0
+	l.waiting, l.failures, l.dropped = young, make(map[store.AccountID]int), 0
 	l.mu.Unlock()
 	if dropped > 0 {
 		l.log.Warn("too many logins for the history", zap.Int("left_out", dropped))

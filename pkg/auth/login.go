@@ -96,7 +96,7 @@ func New(opt Options) *Auth {
 	}
 	a.bans = newBanCache(opt.Bans, opt.Log, opt.Now, a.pardon)
 	a.throttle = newThrottle(opt.Throttle, a.bans, opt.Now)
-	a.ledger = &ledger{history: opt.History, novel: opt.Novel, log: opt.Log}
+	a.ledger = &ledger{history: opt.History, novel: opt.Novel, log: opt.Log, now: opt.Now}
 	rand.Read(a.key[:]) // it ends the program rather than fail
 	if a.seed = opt.Seed; a.seed == nil {
 		a.seed = a.key[:]
@@ -310,9 +310,14 @@ func (a *Auth) identify(t *attempt) {
 		site:    siteOf(t.peer.Addr),
 		name:    t.cred.User,
 		user:    a.digest("user", name),
-		pair:    a.digest("pair", name, prefix.String()),
+		pair:    a.pairOf(name, prefix),
 	}
 	t.print = a.digest("attempt", name, t.password+t.code)
+}
+
+// pairOf stands for a user at an address.
+func (a *Auth) pairOf(user string, address netip.Prefix) digest {
+	return a.digest("pair", user, address.String())
 }
 
 // prove checks the password, exactly once for every attempt that gets here and is not remembered, whether or not there

@@ -54,6 +54,7 @@ func (a *Auth) Run(ctx context.Context) error {
 	var work sync.WaitGroup
 	work.Go(func() { a.bans.keep(ctx) })
 	work.Go(func() { a.ledger.keep(ctx) })
+	work.Go(func() { a.recall(ctx) })
 	defer work.Wait()
 	return a.watch(ctx)
 }

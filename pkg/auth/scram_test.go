@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/xdg-go/scram"
 )
@@ -248,6 +249,46 @@ func TestSCRAMThrottle(t *testing.T) {
 	if err := try(right); !errors.Is(err, ErrThrottled) {
 		t.Errorf("a stranger: %v", err)
 	}
+}
+
+// FuzzSCRAMClient has a client that computes its proof, and one octet of what it says changed: nobody is let in but by the
+// right name and password.
+func FuzzSCRAMClient(f *testing.F) {
+	f.Add(alice, right, "", 0, 0, byte(0))
+	f.Add("ALICE@example.org", right, alice, 0, 0, byte(0))
+	f.Add(alice, "wrong", "", 0, 0, byte(0))
+	f.Add(alice, right, "", 1, 0, byte('y'))
+	f.Add(alice, right, "", 2, 3, byte('X'))
+	f.Add("nobody@example.org", right, "", 0, 0, byte(0))
+	f.Fuzz(func(t *testing.T, user, password, authz string, step, place int, octet byte) {
+		client, err := scram.SHA256.NewClient(user, password, authz)
+		if err != nil || strings.ContainsFunc(user+password, func(r rune) bool { return r > unicode.MaxASCII }) {
+			return // SASLprep makes one of many
+		}
+		s := newStage(t)
+		s.scramUser(right)
+		conv, at, changed := client.NewConversation(), 0, false
+		ask := func(challenge []byte) ([]byte, error) {
+			text, err := conv.Step(string(challenge))
+			said := []byte(text)
+			if at++; at == step && place >= 0 && place < len(said) {
+				changed = said[place] != octet
+				said[place] = octet
+			}
+			if err != nil {
+				return nil, ErrCancelled
+			}
+			return said, nil
+		}
+		_, err = s.Exchange(t.Context(), Peer{Addr: home, TLS: true}, scramSHA256, nil, ask)
+		good := strings.EqualFold(user, alice) && password == right
+		switch {
+		case err == nil && !good:
+			t.Errorf("%q, %q was let in", user, password)
+		case err != nil && good && !changed && (authz == "" || strings.EqualFold(authz, user)):
+			t.Errorf("%q, %q: %v", user, password, err)
+		}
+	})
 }
 
 // FuzzSCRAM has any messages: no panic, and nobody is let in.

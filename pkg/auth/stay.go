@@ -23,7 +23,8 @@ type Stay struct {
 	guard *guard
 	id    Identity
 	end   func()
-	use   Use // without a Password if the login was by none of the app passwords
+	named func(client string) // takes down what the client calls itself after its login; nil: it has said so before
+	use   Use                 // without a Password if the login was by none of the app passwords
 }
 
 // guard knows the sessions there are, and ends those whose login no longer stands. It is safe for concurrent use.
@@ -49,6 +50,9 @@ func newGuard() *guard {
 func (a *Auth) Keep(id Identity, p Peer, end func()) *Stay {
 	s := &Stay{guard: a.guard, id: id, end: end}
 	s.use = Use{Account: id.Account, Password: id.App, At: a.opt.Now(), From: p.Addr}
+	if p.Client == "" {
+		s.named = func(client string) { a.ledger.name(id, p, client) }
+	}
 	a.guard.enter(s)
 	return s
 }
@@ -86,6 +90,10 @@ func (g *guard) rouse() {
 func (s *Stay) Client(name string) {
 	if s == nil || name == "" {
 		return
+	}
+	if s.named != nil {
+		s.named(name)
+		s.named = nil // Client is the session's own to call
 	}
 	s.guard.mu.Lock()
 	defer s.guard.mu.Unlock()

@@ -27,6 +27,8 @@ const (
 	maxResponse = 16 << 10
 	// maxDiscard is how much of a line that is too long is skipped before the session ends.
 	maxDiscard = 1 << 20
+	// maxEarly is how many commands there may be without a login.
+	maxEarly = 100
 	// maxBad is how many commands that are not POP3 a session may send.
 	maxBad = 20
 	// withdrawTime is how long a running command may go on when the login is good no longer.
@@ -153,6 +155,9 @@ func (c *conn) converse(ctx context.Context) (err error) {
 		line, err := c.readLine(mayCarry)
 		if err == nil {
 			err = c.dispatch(ctx, line)
+		}
+		if c.drop == nil && c.tally.commands >= maxEarly && !errors.Is(err, errQuit) {
+			return errors.New("too many commands without a login")
 		}
 		if err = c.conclude(err); err != nil {
 			return err

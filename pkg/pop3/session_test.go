@@ -142,6 +142,16 @@ func TestTooManyBadCommands(t *testing.T) {
 	c.hearEnd()
 }
 
+func TestTooManyCommandsBeforeLogin(t *testing.T) {
+	t.Parallel()
+	c := newWorld(t).dial()
+	for range maxEarly {
+		c.say("LANG en")
+		c.hear("+OK")
+	}
+	c.hearEnd()
+}
+
 func TestNoPlaintextPassword(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(s *Server) { s.Auth.(*doorman).none = true })

@@ -156,6 +156,29 @@ func (s *Store) Logins(ctx context.Context, id store.AccountID) ([]auth.Record, 
 	return list, failed("list logins", err)
 }
 
+const sqlPlaces = `
+select a.address, l.address
+from logins l
+join accounts a on a.account_id = l.account_id and a.state < 2
+where l.at > $1 and l.ok and l.address is not null
+group by a.address, l.address
+order by max(l.at) desc
+limit $2`
+
+// Places implements auth.History.
+func (s *Store) Places(ctx context.Context, since time.Time, most int) ([]auth.Record, error) {
+	rows, err := s.pool.Query(ctx, sqlPlaces, since, most)
+	if err != nil {
+		return nil, failed("list places of logins", err)
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (r auth.Record, err error) {
+		err = row.Scan(&r.User, &r.Addr)
+		r.Addr = r.Addr.Unmap()
+		return r, err
+	})
+	return list, failed("list places of logins", err)
+}
+
 const sqlOldLogins = `
 delete from logins
 where ctid = any(array(select ctid from logins where at < $1 limit $2))`

@@ -55,6 +55,10 @@ func TestLogins(t *testing.T) {
 	for i := range loginsKept + 100 {
 		attack = append(attack, login("203.0.113.1", "", fmt.Sprint("refused ", i)))
 	}
+	places, err := f.s.Places(t.Context(), time.Now().Add(-24*time.Hour), 10)
+	if err != nil || len(places) == 0 || places[0].User == "" || !places[0].Addr.IsValid() {
+		t.Errorf("places %+v, %v", places, err)
+	}
 	if _, err := f.s.AddLogins(t.Context(), attack); err != nil {
 		t.Fatal(err)
 	}
