@@ -126,6 +126,11 @@ func (c *conn) enter(ctx context.Context, id auth.Identity, err error) error {
 	c.stay = c.server.Auth.Keep(id, c.peer, c.withdraw)
 	c.log = c.log.With(zap.String("user", id.User))
 	c.ok("Logged in, " + drop.summary() + ".")
+	if err := c.release(); err != nil {
+		c.broken = err
+		return err
+	}
+	c.acquire() // what follows may have been sent with the login, and is larger than what comes before it
 	return nil
 }
 
