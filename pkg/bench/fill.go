@@ -179,6 +179,7 @@ func isFlagged(n int) bool { return n%20 == 5 }
 // selectBox selects a mailbox and returns how many messages it has.
 func (c *imapConn) selectBox(name string, each func(response) error) (int, error) {
 	exists := -1
+	c.selected = name
 	err := c.do("SELECT "+name, func(r response) error {
 		if n, _, ok := r.numbered("EXISTS"); ok {
 			exists = n
@@ -203,8 +204,13 @@ func (c *imapConn) count(name string) (int, error) {
 	return n, err
 }
 
-// drop deletes a mailbox, if it is there.
+// drop deletes a mailbox, if it is there. It must not be selected then: some servers end the session.
 func (c *imapConn) drop(name string) error {
+	if c.selected == name {
+		if err := c.leave(); err != nil {
+			return err
+		}
+	}
 	err := c.do("DELETE "+name, nil)
 	if no := new(refusal); errors.As(err, &no) && strings.HasPrefix(no.text, "NO") {
 		return nil

@@ -19,7 +19,8 @@ type imapConn struct {
 	first []byte // of the response that is being read
 	err   error  // what went wrong while a command was written
 
-	leaving bool // BYE is what we asked for
+	selected string // the mailbox
+	leaving  bool   // BYE is what we asked for
 }
 
 // response is one untagged response: its text up to the first literal, and what its literals come to.

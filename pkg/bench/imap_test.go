@@ -200,3 +200,18 @@ func TestForeignMail(t *testing.T) {
 		t.Errorf("one that has been used before: %v", err)
 	}
 }
+
+// TestDropSelected: a mailbox is left before it is deleted, for some servers end a session whose mailbox goes.
+func TestDropSelected(t *testing.T) {
+	t.Parallel()
+	for _, caps := range []map[string]bool{nil, {"UNSELECT": true}} {
+		c := scripted(t, "* 3 EXISTS\r\na1 OK\r\n", "a2 OK left\r\n", "a3 NO there is none\r\n")
+		c.caps = caps
+		if n, err := c.selectBox(workBox, nil); n != 3 || err != nil {
+			t.Fatalf("SELECT: %d, %v", n, err)
+		}
+		if err := c.drop(workBox); err != nil || c.tags != 3 {
+			t.Errorf("after %d commands: %v", c.tags, err)
+		}
+	}
+}

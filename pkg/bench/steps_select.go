@@ -224,11 +224,13 @@ func (c *imapConn) timedResync(at string, messages, gone int) (time.Duration, er
 
 // leave unselects the mailbox, if one is selected.
 func (c *imapConn) leave() error {
-	if !c.caps["UNSELECT"] {
-		return nil
+	command := "UNSELECT"
+	if !c.caps[command] {
+		command = "CLOSE" // nothing is marked as deleted that should not go
 	}
-	err := c.do("UNSELECT", nil)
-	if no := new(refusal); errors.As(err, &no) {
+	c.selected = ""
+	err := c.do(command, nil)
+	if _, ok := errors.AsType[*refusal](err); ok {
 		return nil // none is
 	}
 	return err

@@ -105,9 +105,6 @@ func (b *Bench) onCopy(ctx context.Context, work func(*imapConn) (time.Duration,
 		if err != nil {
 			return 0, 0, err
 		}
-		if err := c.leave(); err != nil {
-			return 0, 0, err
-		}
 		return float64(b.o.Messages), spent, errors.Join(c.holds(workBox, 0), c.drop(workBox))
 	})
 }
