@@ -19,6 +19,7 @@ type selected struct {
 	watch    *store.Watch
 
 	news     bool        // the watch has fired since the last query
+	ahead    *ahead      // what the command has seen already, for the news that follow it
 	checked  time.Time   // when the store was last asked for changes
 	told     uint32      // RECENT, as last reported
 	untold   bool        // EXISTS has changed, which the client does not want to hear of, see NOTIFY

@@ -98,7 +98,7 @@ func (c *conn) storeFlags(ctx context.Context, r storeRequest) error {
 	if err != nil {
 		return fmt.Errorf("store flags: %w", err)
 	}
-	snap, _, err := c.sel.account.Refresh(ctx, c.sel.snap)
+	snap, err := c.again(ctx)
 	if err != nil {
 		return fmt.Errorf("store flags: %w", err)
 	}

@@ -23,8 +23,44 @@ var (
 	errLost = &farewell{"Too much has changed, please reconnect.", "tombstones swept"}
 )
 
+// ahead is the mailbox as a command that changed it has read it again, and what is new in it.
+type ahead struct {
+	snap *store.Snapshot
+	ch   store.Changes
+}
+
+// again reads the mailbox after a change of our own. The news that follow the command are those it finds: what happens later
+// fires the watch once more.
+func (c *conn) again(ctx context.Context) (*store.Snapshot, error) {
+	s := c.sel
+	select {
+	case <-s.watch.C:
+		s.hears()
+	default:
+	}
+	snap, ch, err := s.account.Refresh(ctx, s.snap)
+	if err != nil {
+		return nil, err
+	}
+	s.ahead = &ahead{snap, ch}
+	return snap, nil
+}
+
+// refresh is what the command has seen already, or what the store says now.
+func (c *conn) refresh(ctx context.Context) (*store.Snapshot, store.Changes, error) {
+	if seen := c.sel.ahead; seen != nil {
+		return seen.snap, seen.ch, nil
+	}
+	brief, cancel := c.briefly(ctx)
+	defer cancel()
+	return c.sel.account.Refresh(brief, c.sel.snap)
+}
+
 // syncAfter tells the client the news after a command with the given flags. It asks the store unless it cannot have changed.
 func (c *conn) syncAfter(ctx context.Context, fl flags) error {
+	if c.sel.ahead != nil { // the watch is left to the next command
+		return c.sync(ctx, fl.has(mayExpunge))
+	}
 	select {
 	case <-c.sel.watch.C:
 		c.sel.hears()
@@ -40,9 +76,8 @@ func (c *conn) syncAfter(ctx context.Context, fl flags) error {
 func (c *conn) sync(ctx context.Context, expunge bool) error {
 	s := c.sel
 	s.news, s.checked = false, time.Now()
-	brief, cancel := c.briefly(ctx)
-	snap, ch, err := s.account.Refresh(brief, s.snap)
-	cancel()
+	snap, ch, err := c.refresh(ctx)
+	s.ahead = nil
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return errDeleted

@@ -60,6 +60,9 @@ func compare(ctx context.Context, o options, dir string, out io.Writer) (_ *resu
 		if _, err := fmt.Fprintf(out, "\r\x1b[K%4.0fs  %s\n", time.Since(p.begun).Seconds(), r.line()); err != nil {
 			return nil, err
 		}
+		if err := p.explain(r); err != nil {
+			return nil, err
+		}
 		res.Rows = append(res.Rows, r)
 	}
 	if res.Floors, err = p.floors(ctx); err != nil {
@@ -163,6 +166,7 @@ func isTerminal(f *os.File) bool {
 const (
 	quickRounds = 9               // of steps that take no time
 	quickFor    = 4 * time.Second // what all rounds of a step may take, once there are enough of them
+	runLimit    = 10 * time.Minute
 )
 
 // measure runs one step on both servers in turns. A server that fails has a row that says so; the other goes on.
@@ -170,18 +174,39 @@ func (p *pair) measure(ctx context.Context, s bench.Step) row {
 	r := row{Name: s.Name, Title: s.Title, Group: s.Group, Unit: s.Unit, HigherIsBetter: s.HigherIsBetter}
 	begun := time.Now()
 	for i := 0; i < p.o.rounds || i < quickRounds && time.Since(begun) < quickFor; i++ {
-		if r.Ours.Trouble == "" {
-			r.Ours.add(p.a.Run(ctx, s))
-		}
-		if r.Theirs.Trouble == "" {
-			r.Theirs.add(p.b.Run(ctx, s))
-		}
+		r.Ours.next(ctx, p.a, s)
+		r.Theirs.next(ctx, p.b, s)
 		if ctx.Err() != nil || r.Ours.Trouble != "" && r.Theirs.Trouble != "" {
 			break
 		}
 	}
 	r.settle()
 	return r
+}
+
+// explain prints what the servers that have failed say themselves.
+func (p *pair) explain(r row) error {
+	for _, s := range []struct {
+		side
+		log string
+	}{{r.Ours, p.ours.log}, {r.Theirs, p.theirs.ownLog()}} {
+		if s.Failed {
+			if _, err := fmt.Fprintf(p.out, "The end of the log:\n%s\n", tail(s.log)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// next is another round of one server, unless one has failed. None hangs for ever.
+func (s *side) next(ctx context.Context, b *bench.Bench, step bench.Step) {
+	if s.Trouble != "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, runLimit)
+	defer cancel()
+	s.add(b.Run(ctx, step))
 }
 
 // setting finds out what the figures depend on.

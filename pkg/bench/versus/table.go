@@ -44,14 +44,15 @@ type row struct {
 type side struct {
 	Values  []float64 `json:"values"`
 	Value   float64   `json:"value"`             // their median
-	Trouble string    `json:"trouble,omitempty"` // why there are none
+	Trouble string    `json:"trouble,omitempty"` // why there are none, or no more
+	Failed  bool      `json:"failed,omitempty"`  // it is something that went wrong, not something the server does not do
 }
 
 // add takes in what a round said.
 func (s *side) add(f bench.Figure, err error) {
 	switch {
 	case err != nil:
-		s.Trouble = err.Error()
+		s.Trouble, s.Failed = err.Error(), true
 	case f.Reason != "":
 		s.Trouble = f.Reason
 	default:

@@ -46,8 +46,8 @@ func TestTrouble(t *testing.T) {
 	r.Theirs.add(bench.Figure{Value: 5}, nil)
 	r.Theirs.add(bench.Figure{}, errors.New("it fell\nover | twice"))
 	r.settle()
-	if r.Ratio != 2 {
-		t.Errorf("ratio %v", r.Ratio)
+	if r.Ratio != 2 || r.Ours.Failed || !r.Theirs.Failed {
+		t.Errorf("ratio %v, failed %v and %v", r.Ratio, r.Ours.Failed, r.Theirs.Failed)
 	}
 	if line := r.line(); !strings.Contains(line, "\n       Dovecot: it fell") {
 		t.Errorf("%s", line)
@@ -58,7 +58,7 @@ func TestTrouble(t *testing.T) {
 	}
 	var unable side
 	unable.add(bench.Figure{Reason: "not announced"}, nil)
-	if unable.String() != "not announced" || unable.short() != "–" || len(unable.Values) != 0 {
+	if unable.String() != "not announced" || unable.short() != "–" || len(unable.Values) != 0 || unable.Failed {
 		t.Errorf("%+v", unable)
 	}
 }

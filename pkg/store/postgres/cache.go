@@ -45,6 +45,7 @@ type cached struct {
 	bytes            int64
 	now              *version // nil: not loaded yet
 	running, waiting *flight
+	stale            bool // something newer than now has been committed here since the last flight took off
 
 	differ int // belongs to the running flight: by how many messages the packed index is behind
 	drift  int // belongs to the running flight: by how much the counter of messages is known to be wrong
@@ -97,7 +98,7 @@ func (c *cache) board(ctx context.Context, key boxKey, have *store.Snapshot, kno
 		return f
 	}
 	if short {
-		v, err := c.look(ctx, e, f.known)
+		v, err := c.look(ctx, e, c.takeOff(e, f))
 		if ctx.Err() == nil {
 			if c.arrive(e, f, v, err) != nil {
 				go c.fly(context.WithoutCancel(ctx), e)
@@ -150,7 +151,7 @@ func (c *cache) fly(ctx context.Context, e *cached) {
 	f := e.running
 	c.mu.Unlock()
 	for f != nil {
-		v, err := c.look(ctx, e, f.known)
+		v, err := c.look(ctx, e, c.takeOff(e, f))
 		f = c.arrive(e, f, v, err)
 	}
 }
@@ -160,6 +161,27 @@ func (c *cache) arrive(e *cached, f *flight, v *version, err error) *flight {
 	f.v, f.err = v, err
 	defer close(f.done)
 	return c.land(e, f)
+}
+
+// takeOff returns whether it is known that there is something new.
+func (c *cache) takeOff(e *cached, f *flight) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f.known = f.known || e.stale // it may have to take off again
+	e.stale = false
+	return f.known
+}
+
+// committed notes that mailboxes have changed: whoever looks next need not ask whether they have. Changes by other processes
+// are asked for.
+func (c *cache) committed(account store.AccountID, boxes []store.MailboxID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, box := range boxes {
+		if e, ok := c.boxes[boxKey{account, box}]; ok {
+			e.stale = true
+		}
+	}
 }
 
 func (c *cache) look(ctx context.Context, e *cached, known bool) (*version, error) {

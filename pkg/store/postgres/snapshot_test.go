@@ -78,7 +78,7 @@ func (f *fixture) resync(have *store.Snapshot) {
 		f.mail(plain("new", 10))
 	}
 	var now *store.Snapshot
-	f.check("refresh, changed", 6, func(ctx context.Context) {
+	f.check("refresh, changed by ourselves", 5, func(ctx context.Context) {
 		var ch store.Changes
 		var err error
 		now, ch, err = f.a.Refresh(ctx, have)
@@ -98,6 +98,36 @@ func (f *fixture) resync(have *store.Snapshot) {
 	cold := f.openInbox(f.on(f.open()))
 	if !sameMessages(cold, now) {
 		f.Error("read afresh, the mailbox is another")
+	}
+}
+
+// TestRefreshAfterAnotherProcess: what we have committed ourselves need not be asked for, what others have must be.
+func TestRefreshAfterAnotherProcess(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.mail(plain("1", 5), plain("2", 5))
+	have := f.openInbox(f.a)
+	seen := store.FlagChange{Op: imap.StoreFlagsAdd, Flags: []imap.Flag{imap.FlagSeen}}
+	for _, tt := range []struct {
+		who        *account
+		uid        imap.UID
+		statements int
+	}{{f.on(f.open()), 1, 6}, {f.a, 2, 5}} {
+		if _, err := tt.who.SetFlags(t.Context(), f.inbox, uidRange(tt.uid, tt.uid), seen); err != nil {
+			t.Fatal(err)
+		}
+		f.check("refresh, changed", tt.statements, func(ctx context.Context) {
+			var ch store.Changes
+			var err error
+			if have, ch, err = f.a.Refresh(ctx, have); err != nil || len(ch.Flagged) != 1 {
+				t.Errorf("%+v, %v", ch, err)
+			}
+		})
+		f.check("refresh, unchanged", 1, func(ctx context.Context) {
+			if _, ch, err := f.a.Refresh(ctx, have); err != nil || changeCount(ch) != 0 {
+				t.Errorf("%+v, %v", ch, err)
+			}
+		})
 	}
 }
 
@@ -265,7 +295,7 @@ func TestRefreshMistrustsTheJournal(t *testing.T) {
 		}
 	}
 	f.mail(plain("more", 5))
-	f.check("refresh with a wrong counter", 6, func(ctx context.Context) {
+	f.check("refresh with a wrong counter", 5, func(ctx context.Context) {
 		if _, ch, err := f.a.Refresh(ctx, now); err != nil || len(ch.Added) != 1 {
 			t.Errorf("%+v, %v", ch, err)
 		}

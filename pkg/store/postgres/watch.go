@@ -81,6 +81,7 @@ func (s *Store) Watch(id store.AccountID) *store.Watch { return s.hub.Watch(id) 
 // published is called after each commit: it wakes those who watch and tells other processes (rule 6). No boxes means the
 // tree. It never blocks.
 func (s *Store) published(id store.AccountID, boxes ...store.MailboxID) {
+	s.cache.committed(id, boxes)
 	s.hub.Wake(id, boxes...)
 	s.notify.add(id, boxes)
 }
