@@ -1,6 +1,7 @@
 package listen
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"runtime"
@@ -17,18 +18,39 @@ func newGate() gate { return make(gate, 2*runtime.GOMAXPROCS(0)) }
 // client's first message then.
 func (g gate) guard(inner *tls.Config) *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-		if r, ok := hello.Conn.(*records); ok {
-			if err := r.enter(hello.Context(), g); err != nil {
+		c := inner
+		if inner.GetConfigForClient != nil {
+			chosen, err := inner.GetConfigForClient(hello)
+			if err != nil {
 				return nil, err
 			}
+			c = cmp.Or(chosen, inner)
 		}
-		if inner.GetConfigForClient != nil {
-			if c, err := inner.GetConfigForClient(hello); c != nil || err != nil {
-				return c, err
-			}
+		r, ok := hello.Conn.(*records)
+		if !ok {
+			return c, nil
 		}
-		return inner, nil
+		return g.lookAway(r, c), r.enter(hello.Context(), g)
 	}}
+}
+
+// lookAway returns c such that the place is given back while the certificate is looked for: a database or a CA may be asked,
+// and those who want other names must not wait for it. It is a copy for one handshake: the keys of tickets change in c.
+func (g gate) lookAway(r *records, c *tls.Config) *tls.Config {
+	look := c.GetCertificate
+	if look == nil {
+		return c
+	}
+	c = c.Clone()
+	c.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		r.leave()
+		cert, err := look(hello)
+		if err != nil {
+			return nil, err
+		}
+		return cert, r.enter(hello.Context(), g)
+	}
+	return c
 }
 
 // enter waits for a place, which is given back when the answer to the client's first message goes out, or by leave.

@@ -49,3 +49,38 @@ func TestGate(t *testing.T) {
 	}
 	places <- struct{}{} // it has been given back
 }
+
+// TestGateLooksAway: while a certificate is looked for, which a CA may be asked for, nobody else waits.
+func TestGateLooksAway(t *testing.T) {
+	t.Parallel()
+	good := selfSigned(t)
+	looking, found := make(chan struct{}), make(chan struct{})
+	config := &tls.Config{GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		if hello.ServerName == "ordered.example.org" {
+			close(looking)
+			<-found
+		}
+		return &good.Certificates[0], nil
+	}}
+	l := open1(t, Options{Addr: "127.0.0.1:0", TLS: good}).(*listener)
+	places := make(gate, 1)
+	l.tls = places.guard(config)
+	go echo(l)
+	heard := make(chan error, 1)
+	go func() {
+		c, err := tls.Dial("tcp", l.Addr().String(), &tls.Config{InsecureSkipVerify: true, ServerName: "ordered.example.org"})
+		if err == nil {
+			_, err = ask(c)
+			c.Close()
+		}
+		heard <- err
+	}()
+	<-looking
+	if _, err := ask(dialTLS(t, l)); err != nil {
+		t.Error(err)
+	}
+	close(found)
+	if err := <-heard; err != nil {
+		t.Error(err)
+	}
+}

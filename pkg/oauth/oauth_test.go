@@ -24,21 +24,21 @@ import (
 
 const alice = "alice@example.org"
 
-// stage is a Validator with a clock that one can move, and its provider.
+// stage is a Validator with a clock that stands still until one moves it, and its provider.
 type stage struct {
 	*Validator
 	t    *testing.T
 	p    *oauthtest.Provider
 	logs *observer.ObservedLogs
 
-	mu    sync.Mutex
-	later time.Duration // guarded by mu
+	mu   sync.Mutex
+	time time.Time // guarded by mu
 }
 
 func newStage(t *testing.T, change ...func(*Options)) *stage {
 	t.Helper()
 	core, logs := observer.New(zap.DebugLevel)
-	s := &stage{t: t, p: oauthtest.New(t), logs: logs}
+	s := &stage{t: t, p: oauthtest.New(t), logs: logs, time: time.Now()}
 	opt := Options{
 		Issuers: []string{s.p.Issuer()}, Audiences: []string{"postern", oauthtest.Audience}, Roots: s.p.Roots(),
 		ClientID: oauthtest.ClientID, ClientSecret: oauthtest.ClientSecret,
@@ -54,13 +54,13 @@ func newStage(t *testing.T, change ...func(*Options)) *stage {
 func (s *stage) now() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return time.Now().Add(s.later)
+	return s.time
 }
 
 func (s *stage) pass(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.later += d
+	s.time = s.time.Add(d)
 }
 
 // want checks a token: why is the fault expected, "" for none, "away" for a provider that cannot be asked.
@@ -261,6 +261,23 @@ func TestAway(t *testing.T) {
 	s.want("", token)
 	s.pass(usableFor)
 	s.want("away", token)
+}
+
+// TestAwayForLong: that nothing is known is no fault of a token, however long it took to find that out.
+func TestAwayForLong(t *testing.T) {
+	t.Parallel()
+	var late *stage
+	s := newStage(t, func(o *Options) {
+		o.Introspection = Opaque
+		o.Now = func() time.Time { // each look finds that a minute has gone by
+			late.pass(longRest)
+			return late.now()
+		}
+	})
+	late = s
+	s.p.Instead(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
+	s.want("away", s.p.Token(alice, nil))
+	s.want("away", s.p.Opaque(map[string]any{"active": true}))
 }
 
 // TestSlow: a provider that does not answer costs a login the time limit and nothing after it, others least of all.

@@ -110,13 +110,19 @@ func (p *provider) know(ctx context.Context, suffices func(*knowledge) bool) (*k
 	if known, how, err = p.recall(suffices); how == notNow { // another has asked meanwhile
 		return known, err
 	}
-	p.learn(ctx)
-	known, _, err = p.recall(suffices)
-	return known, err
+	learned, err := p.learn(ctx)
+	switch {
+	case err == nil:
+		suffices(learned)
+		return learned, nil
+	case known != nil && suffices(known):
+		return known, nil
+	}
+	return nil, err
 }
 
 // learn asks the provider. It is not the client's to break off: the others who wait would think the provider away.
-func (p *provider) learn(ctx context.Context) {
+func (p *provider) learn(ctx context.Context) (*knowledge, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.opt.Timeout)
 	defer cancel()
 	known, err := p.fetch(ctx)
@@ -130,7 +136,7 @@ func (p *provider) learn(ctx context.Context) {
 		if was != nil {
 			p.opt.Log.Info("provider is back", zap.String("issuer", p.issuer))
 		}
-		return
+		return known, nil
 	}
 	p.err = fmt.Errorf("provider %s: %s", p.issuer, short(err))
 	p.next = now.Add(min(firstRest<<min(p.failures, 10), longRest))
@@ -138,6 +144,7 @@ func (p *provider) learn(ctx context.Context) {
 	if was == nil {
 		p.opt.Log.Warn("provider cannot be used", zap.Error(p.err))
 	}
+	return nil, p.err
 }
 
 func short(err error) string {
