@@ -64,7 +64,7 @@ func serveWith(t *testing.T, env []string) *server {
 
 // shownFromCA is the serial number of the CA's certificate that a client sees who asks for a name, or "".
 func shownFromCA(addr, name string) string {
-	d := tls.Dialer{NetDialer: &net.Dialer{Timeout: 10 * time.Second}, Config: &tls.Config{ServerName: name, InsecureSkipVerify: true}}
+	d := tls.Dialer{NetDialer: &net.Dialer{Timeout: time.Minute}, Config: &tls.Config{ServerName: name, InsecureSkipVerify: true}}
 	c, err := d.Dial("tcp", addr)
 	if err != nil {
 		return ""

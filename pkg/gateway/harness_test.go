@@ -264,7 +264,7 @@ func (l *lines) until(prefix string) []string {
 	l.t.Helper()
 	var got []string
 	for {
-		_ = l.c.SetReadDeadline(time.Now().Add(20 * time.Second))
+		_ = l.c.SetReadDeadline(time.Now().Add(time.Minute))
 		line, err := l.r.ReadString('\n')
 		if err != nil {
 			l.t.Fatalf("waiting for %q: %v; heard %q", prefix, err, got)

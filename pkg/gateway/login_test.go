@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -60,16 +62,19 @@ func (w *wire) hear(t *testing.T, begin string) string {
 	}
 }
 
-// ends waits for the server to close the connection and returns how long that took.
-func (w *wire) ends(t *testing.T) time.Duration {
+// ends waits for the server to close the connection.
+func (w *wire) ends(t *testing.T) {
 	t.Helper()
-	start := time.Now()
-	if err := w.SetReadDeadline(start.Add(30 * time.Second)); err != nil {
+	if err := w.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	for {
-		if _, err := w.in.ReadString('\n'); err != nil {
-			return time.Since(start)
+		_, err := w.in.ReadString('\n')
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Error("it goes on")
+		}
+		if err != nil {
+			return
 		}
 	}
 }
@@ -156,20 +161,18 @@ func TestWithdrawnLogins(t *testing.T) {
 			args := append([]string(nil), tt.args...)
 			args[2] = address
 			one.run(t, password+" of tomorrow\n", args...)
-			checkEnd(t, "own", own, tt.own)
-			checkEnd(t, "phone", phone, tt.phone)
+			checkEnd(t, own, tt.own)
+			checkEnd(t, phone, tt.phone)
 		})
 	}
 }
 
-func checkEnd(t *testing.T, whose string, sessions []*wire, end bool) {
+func checkEnd(t *testing.T, sessions []*wire, end bool) {
 	t.Helper()
 	for i, w := range sessions {
 		switch {
 		case end:
-			if took := w.ends(t); took > time.Second {
-				t.Errorf("session %d of %s ended after %v", i, whose, took)
-			}
+			w.ends(t)
 		case i == 0: // it idles
 			w.say(t, "DONE")
 			w.hear(t, "d OK")

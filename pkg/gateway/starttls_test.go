@@ -80,7 +80,7 @@ func TestStartTLSBroken(t *testing.T) {
 			if err := l.c.(*net.TCPConn).CloseWrite(); err != nil {
 				t.Fatal(err)
 			}
-			_ = l.c.SetReadDeadline(time.Now().Add(20 * time.Second))
+			_ = l.c.SetReadDeadline(time.Now().Add(time.Minute))
 			for s := bufio.NewScanner(l.c); s.Scan(); { // an alert at most
 				if strings.Contains(s.Text(), "OK") {
 					t.Errorf("after a broken handshake: %q", s.Text())

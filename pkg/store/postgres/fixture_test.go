@@ -144,7 +144,7 @@ func (f *fixture) await(what string, ok func() bool) {
 	f.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	for !ok() {
 		select {
 		case <-tick.C:
@@ -158,7 +158,7 @@ func (f *fixture) woken(w *store.Watch) {
 	f.Helper()
 	select {
 	case <-w.C:
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		f.Fatal("not woken")
 	}
 }
