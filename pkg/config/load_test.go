@@ -236,6 +236,10 @@ func TestProblems(t *testing.T) {
 			"auth.oauth.introspection (POSTERN_AUTH_OAUTH_INTROSPECTION): asks one provider", "auth.oauth.introspection_endpoint (",
 			"auth.oauth.client_id: is needed", "auth.oauth.client_secret_file: is needed", "auth.oauth.roots_file (", "auth.oauth.timeout (",
 		}},
+		{"OAuth, scopes in one and nobody asked", given{env: []string{
+			"POSTERN_AUTH_OAUTH_ISSUERS=https://login.example.org", "POSTERN_AUTH_OAUTH_AUDIENCES=mail", "POSTERN_AUTH_OAUTH_SCOPES=openid imap",
+			"POSTERN_AUTH_OAUTH_CLIENT_ID=postern",
+		}}, []string{"auth.oauth.scopes (POSTERN_AUTH_OAUTH_SCOPES): \"openid imap\" is no scope", "auth.oauth.introspection: is off"}},
 		{"OAuth, a secret that is not there", given{env: []string{
 			"POSTERN_AUTH_OAUTH_ISSUERS=https://login.example.org", "POSTERN_AUTH_OAUTH_AUDIENCES=mail", "POSTERN_AUTH_OAUTH_INTROSPECTION=opaque",
 			"POSTERN_AUTH_OAUTH_CLIENT_ID=postern", "POSTERN_AUTH_OAUTH_CLIENT_SECRET_FILE=/nowhere/secret",

@@ -86,6 +86,9 @@ func (l *loader) checkOAuth(c *Config) {
 	l.check(c, "auth.oauth.audiences", len(o.Audiences) > 0,
 		"is needed: the name by which the provider knows this service, as tokens have it in \"aud\"")
 	l.check(c, "auth.oauth.claim", o.Claim != "", "is needed")
+	for _, scope := range o.Scopes {
+		l.check(c, "auth.oauth.scopes", !strings.ContainsAny(scope, " \t\"\\"), fmt.Sprintf("%q is no scope (RFC 6749 §3.3): they are a list", scope))
+	}
 	l.checkReadable(c, "auth.oauth.roots_file", o.RootsFile)
 	l.checkIntrospection(c)
 }
@@ -93,6 +96,8 @@ func (l *loader) checkOAuth(c *Config) {
 func (l *loader) checkIntrospection(c *Config) {
 	o := &c.Auth.OAuth
 	if o.Introspection == "off" {
+		l.check(c, "auth.oauth.introspection", o.Endpoint == "" && o.ClientID == "" && o.ClientSecretFile == "",
+			"is off, so that auth.oauth.introspection_endpoint, client_id and client_secret_file do nothing: set it to opaque or always")
 		return
 	}
 	l.check(c, "auth.oauth.introspection", len(o.Issuers) == 1, "asks one provider: name one in auth.oauth.issuers, or set it to off")
