@@ -40,6 +40,9 @@ type Options struct {
 	// Tickets is where processes find each other's keys of session tickets; nil: this one has its own.
 	Tickets certmagic.Storage
 
+	// ClientCAs issue the certificates that clients are asked for; one without goes on without. nil: none are asked for.
+	ClientCAs *x509.CertPool
+
 	Poll time.Duration    // how often Run looks for a change; 0 means 10 seconds
 	Log  *zap.Logger      // nil means none
 	Now  func() time.Time // nil means time.Now
@@ -85,6 +88,9 @@ func New(ctx context.Context, opt Options) (*Manager, error) {
 	}
 	m := &Manager{opt: opt}
 	m.config = &tls.Config{MinVersion: tls.VersionTLS12, CipherSuites: suites, GetCertificate: m.certificate}
+	if opt.ClientCAs != nil {
+		m.config.ClientCAs, m.config.ClientAuth = opt.ClientCAs, tls.VerifyClientCertIfGiven
+	}
 	switch opt.Mode {
 	case SelfSigned, FromCA:
 		m.source = &selfSigned{dir: opt.Dir, hostname: opt.Hostname, now: opt.Now, log: opt.Log}

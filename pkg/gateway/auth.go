@@ -4,10 +4,7 @@ import (
 	"context"
 	"crypto/hkdf"
 	"crypto/sha256"
-	"crypto/tls"
-	"crypto/x509"
 	"fmt"
-	"os"
 	"slices"
 
 	"postern/pkg/auth"
@@ -41,22 +38,4 @@ func newAuth(o Options, st *postgres.Store, tokens *oauth.Validator, novel func(
 	a := auth.New(opt)
 	st.OnLoginChange(a.Recheck)
 	return a, nil
-}
-
-// clientTLS has clients asked for a certificate, if there is a file of those who issue them. One without goes on without;
-// what another has issued ends the handshake.
-func clientTLS(c *tls.Config, caFile string) (*tls.Config, error) {
-	if caFile == "" {
-		return c, nil
-	}
-	text, err := os.ReadFile(caFile)
-	if err != nil {
-		return nil, fmt.Errorf("tls.client_ca_file: %w", err)
-	}
-	c = c.Clone()
-	c.ClientCAs, c.ClientAuth = x509.NewCertPool(), tls.VerifyClientCertIfGiven
-	if !c.ClientCAs.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("tls.client_ca_file: no certificate in %s", caFile)
-	}
-	return c, nil
 }

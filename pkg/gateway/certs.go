@@ -23,8 +23,11 @@ func newCerts(ctx context.Context, o Options, st *postgres.Store) (*certs.Manage
 		Mode: c.TLS.Mode, Dir: c.CertDir(), Hostname: c.Hostname, CertFile: c.TLS.CertFile, KeyFile: c.TLS.KeyFile,
 		Log: o.Log.Named("certs"), Tickets: st.Certificates(),
 	}
+	var err error
+	if opt.ClientCAs, err = readRoots(c.TLS.ClientCAFile); err != nil {
+		return nil, fmt.Errorf("tls.client_ca_file: %w", err)
+	}
 	if opt.Mode == certs.FromCA {
-		var err error
 		if opt.ACME, err = acme(c, st); err != nil {
 			return nil, err
 		}
@@ -95,7 +98,7 @@ func dnsProvider(a *config.ACME) (certs.DNSProvider, error) {
 	return nil, nil
 }
 
-// readRoots reads certificates to trust; nil means those of the system.
+// readRoots reads certificates to trust; no file is nil.
 func readRoots(path string) (*x509.CertPool, error) {
 	if path == "" {
 		return nil, nil

@@ -4,7 +4,6 @@ package gateway
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -43,9 +42,7 @@ type Gateway struct {
 	refused *prometheus.CounterVec // connections, by service and reason
 	auth    *auth.Auth
 	tokens  *oauth.Validator // nil: access tokens are not taken
-	// clientTLS is for those who read mail.
-	clientTLS *tls.Config
-	drain     time.Duration
+	drain   time.Duration
 	// services in the order in which they are told to stop: mail stops coming in first, health is answered to the end.
 	services []service
 }
@@ -86,9 +83,6 @@ func New(ctx context.Context, o Options) (_ *Gateway, err error) {
 	if g.certs, err = newCerts(ctx, o, g.backend.Store); err != nil {
 		return nil, err
 	}
-	if g.clientTLS, err = clientTLS(g.certs.TLSConfig(), o.Config.TLS.ClientCAFile); err != nil {
-		return nil, err
-	}
 	if g.tokens, err = newTokens(o); err != nil {
 		return nil, err
 	}
@@ -124,7 +118,7 @@ func (g *Gateway) plan(o Options) []planned {
 	c, st := o.Config, g.backend.Store
 	who := countLogins(g.auth, o.Registry)
 	clients := listen.Options{
-		TLS: g.clientTLS, Proxies: config.Networks(c.Proxy.Trusted),
+		TLS: g.certs.TLSConfig(), Proxies: config.Networks(c.Proxy.Trusted),
 		Max: c.Limits.Connections, MaxPerAddr: c.Limits.ConnectionsPerAddress,
 	}
 	later := clients
