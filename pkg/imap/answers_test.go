@@ -163,6 +163,56 @@ func TestFetchAgainMany(t *testing.T) {
 	}
 }
 
+// TestRecallBounded: what a command looks up at once is bounded in octets, whatever the client asks for, and nothing is left out.
+func TestRecallBounded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const n = 300
+	c := w.reader(t, n)
+	for _, tt := range []struct {
+		name  string
+		items int
+		text  string
+	}{
+		{"long texts", 1, strings.Repeat("x", maxAnswer)},
+		{"many items", maxFetchItems, strings.Repeat("x", 100)},
+		{"nothing known", maxFetchItems, ""},
+	} {
+		items := make([]string, tt.items)
+		for i := range items {
+			items[i] = fmt.Sprint(tt.name, i)
+		}
+		r := newRecall(c, items)
+		places := make([]int, n)
+		for i := range places {
+			places[i] = i
+			for _, item := range items {
+				key := r.key
+				key.message, key.item = c.sel.snap.ID(i), item
+				if tt.text != "" {
+					r.kept.put(key, tt.text)
+				}
+			}
+		}
+		seen, absent := 0, 0
+		for len(places) > 0 {
+			known, missing := r.look(c.sel.snap, places)
+			octets := 0
+			for _, text := range known {
+				octets += textHeader + len(text)
+			}
+			if most := recallOctets + tt.items*(textHeader+len(tt.text)); len(known) == 0 || octets > most {
+				t.Fatalf("%s: %d texts of %d octets", tt.name, len(known), octets)
+			}
+			seen, absent = seen+len(known)/tt.items, absent+len(missing)
+			places = places[len(known)/tt.items:]
+		}
+		if seen != n || (absent == 0) != (tt.text != "") {
+			t.Errorf("%s: %d messages, %d missing", tt.name, seen, absent)
+		}
+	}
+}
+
 // TestFetchAgainOff keeps nothing.
 func TestFetchAgainOff(t *testing.T) {
 	t.Parallel()

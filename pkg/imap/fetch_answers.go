@@ -70,8 +70,14 @@ type recall struct {
 	texts []string // of the message at hand, in the order of items
 }
 
-// recallAtOnce is how many messages are looked up before those that are not known are read, in pages.
-const recallAtOnce = 4096
+// How much is looked up before those messages that are not known are read, in pages: so many messages, and texts of so many
+// octets with their headers, or a little more. A client that does not take its answer keeps these texts, also when they have had
+// to make room for others.
+const (
+	recallAtOnce = 4096
+	recallOctets = 1 << 20
+	textHeader   = 16 // octets that a string takes beside its text
+)
 
 func newRecall(c *conn, items []string) *recall {
 	r := &recall{kept: c.srv.keptAnswers(), items: items}
@@ -92,28 +98,48 @@ func (f *fetching) recalled(ctx context.Context, uids imap.UIDSet) error {
 			if places = append(places, i); len(places) < recallAtOnce {
 				continue
 			}
-			if err := f.stretch(ctx, places); err != nil || f.w.Err() != nil {
+			if err := f.stretches(ctx, places); err != nil || f.w.Err() != nil {
 				return err
 			}
 			places = places[:0]
 		}
 	}
-	return f.stretch(ctx, places)
+	return f.stretches(ctx, places)
+}
+
+// stretches answers for some messages, a stretch at a time.
+func (f *fetching) stretches(ctx context.Context, places []int) error {
+	for len(places) > 0 {
+		known, missing := f.recall.look(f.c.sel.snap, places)
+		n := len(known) / len(f.recall.items)
+		if err := f.stretch(ctx, places[:n], known, missing); err != nil || f.w.Err() != nil {
+			return err
+		}
+		places = places[n:]
+	}
+	return nil
+}
+
+// look finds the texts of as many messages as make a stretch, in the order of places, empty ones for those that are missing.
+func (r *recall) look(snap *store.Snapshot, places []int) (known []string, missing []imap.UID) {
+	k := len(r.items)
+	for octets := 0; len(places) > 0 && octets < recallOctets; places = places[1:] {
+		var ok bool
+		r.key.message = snap.ID(places[0])
+		if known, ok = r.kept.get(known, r.key, r.items); !ok {
+			known = append(known, make([]string, k)...) // an item never writes nothing
+			missing = append(missing, snap.UID(places[0]))
+		}
+		for _, text := range known[len(known)-k:] {
+			octets += textHeader + len(text)
+		}
+	}
+	return known, missing
 }
 
 // stretch answers for some messages: those that are known in between of those that must be read.
-func (f *fetching) stretch(ctx context.Context, places []int) error {
+func (f *fetching) stretch(ctx context.Context, places []int, known []string, missing []imap.UID) error {
 	snap, k := f.c.sel.snap, len(f.recall.items)
-	var missing []imap.UID
-	known := make([]string, 0, k*len(places))
-	for _, i := range places {
-		var ok bool
-		f.recall.key.message = snap.ID(i)
-		if known, ok = f.recall.kept.get(known, f.recall.key, f.recall.items); !ok {
-			known = append(known, make([]string, k)...) // an item never writes nothing
-			missing = append(missing, snap.UID(i))
-		}
-	}
 	var m store.Message
 	f.before = func(uid imap.UID) {
 		for ; len(places) > 0 && snap.UID(places[0]) < uid; places, known = places[1:], known[k:] {
