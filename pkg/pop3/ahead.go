@@ -48,13 +48,17 @@ func (a *ahead) fetch(ctx context.Context, n uint32, i int, want store.Fields) (
 	}
 	a.next, a.want = n+1, want
 	uid := a.drop.snap.UID(i)
-	if !a.run.holds(uid) {
-		a.batch = min(2*a.batch, aheadMessages)
-		if !continues {
-			a.batch = 1
+	if a.run.holds(uid) {
+		if m, err := a.take(uid); m != nil {
+			return m, err
 		}
-		a.begin(ctx, a.choose(n))
+		continues = false // the store may have failed when it read ahead, a long time ago
 	}
+	a.batch = min(2*a.batch, aheadMessages)
+	if !continues {
+		a.batch = 1
+	}
+	a.begin(ctx, a.choose(n))
 	return a.take(uid)
 }
 

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"postern/pkg/store"
 )
 
 // TestReadAhead: a client that keeps to the order gets more and more messages from one query; another gets what it asks for.
@@ -49,6 +51,33 @@ func TestReadAhead(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestReadAheadFails: what could not be read ahead is read when it is asked for. The store may have failed long before.
+func TestReadAheadFails(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.deliver(slices.Repeat([]string{"S: a\r\n\r\nb\r\n"}, 7)...)
+	c := w.login()
+	retr := func(n int, want string) {
+		t.Helper()
+		c.say(fmt.Sprintf("RETR %d", n))
+		if c.hear(want); want == "+OK" {
+			c.hearLines()
+		}
+	}
+	retr(1, "+OK")
+	w.store.fail("page 2", store.ErrUnavailable) // the first of a query: it fails now
+	retr(2, "-ERR")
+	retr(2, "+OK")
+	retr(3, "+OK")
+	w.store.fail("page 4", store.ErrUnavailable)
+	retr(4, "+OK")
+	w.store.fail("page 5", store.ErrUnavailable)
+	w.store.fail("messages", store.ErrUnavailable) // and it still does
+	retr(5, "-ERR")
+	w.store.heal()
+	retr(5, "+OK")
 }
 
 // TestReadAheadBound: there is an end to what is asked for ahead.

@@ -149,7 +149,7 @@ type faultyStore struct {
 	backend
 
 	mu     sync.Mutex
-	faults map[string]error // by operation: account, lock, open, messages, expunge, "body <uid>"
+	faults map[string]error // by operation: account, lock, open, messages, expunge, "page <uid>" (once), "body <uid>"
 	lost   []chan struct{}  // of the leases given out
 	asked  []imap.UIDSet    // of Messages
 }
@@ -164,6 +164,15 @@ func (s *faultyStore) fault(op string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.faults[op]
+}
+
+// faultOnce is fault for what works again the next time.
+func (s *faultyStore) faultOnce(op string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err := s.faults[op]
+	delete(s.faults, op)
+	return err
 }
 
 func (s *faultyStore) heal() {
@@ -243,6 +252,10 @@ func (a *faultyAccount) Messages(
 		}
 		for m, err := range a.Account.Messages(ctx, have, uids, want) {
 			if m != nil {
+				if err := a.s.faultOnce("page " + imap.UIDSetNum(m.UID).String()); err != nil {
+					yield(nil, err)
+					return
+				}
 				m.Body = faultyBody{ctx, a.s, imap.UIDSetNum(m.UID).String(), m.Body}
 			}
 			if !yield(m, err) {
