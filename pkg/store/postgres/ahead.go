@@ -47,7 +47,7 @@ func (i *aheadItem) octets() int {
 	if i.read == nil {
 		return aheadRow
 	}
-	return aheadRow + treeOctets + len(i.read.hdr) + len(i.read.data)
+	return aheadRow + i.read.treeSize + len(i.read.hdr) + len(i.read.data)
 }
 
 // take returns what is known of a message, which is the caller's from then on; the zero aheadItem if nobody expected it.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/emersion/go-imap/v2"
@@ -73,6 +74,35 @@ func (f *fixture) readOne(ctx context.Context, snap *store.Snapshot, i int, want
 	}
 	if n != 1 {
 		f.Errorf("%d messages instead of the one at place %d", n, i)
+	}
+}
+
+// TestReadAheadTrees counts what trees of many parts take: a message of 80 KB can have one of megabytes.
+func TestReadAheadTrees(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	const (
+		parts = 2000
+		each  = 250 // octets that a message.Part has at least
+	)
+	many := "Content-Type: multipart/mixed; boundary=x\r\n\r\n" + strings.Repeat("--x\r\n\r\ny\r\n", parts)
+	f.mail(many, many+"1", many+"2", many+"3", many+"4")
+	snap := f.openInbox(f.a)
+	for i := range 2 {
+		for _, err := range f.a.Messages(t.Context(), snap, imap.UIDSetNum(snap.UID(i)), store.WithPart) {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	r, kept := &f.s.ahead, 0
+	for _, e := range r.items {
+		if e.Value.(aheadItem).read != nil {
+			kept++
+		}
+	}
+	if least := kept * parts * each; kept == 0 || r.octets < least {
+		t.Errorf("%d trees of %d parts count as %d octets", kept, parts, r.octets)
 	}
 }
 

@@ -97,16 +97,18 @@ func (c *cache) board(ctx context.Context, key boxKey, have *store.Snapshot, kno
 	if !alone {
 		return f
 	}
+	landed := false
+	defer func() {
+		if !landed { // be it that he panics: nobody else could fly while this is in the air
+			go c.fly(context.WithoutCancel(ctx), e)
+		}
+	}()
 	if short {
 		v, err := c.look(ctx, e, c.takeOff(e, f))
-		if ctx.Err() == nil {
-			if c.arrive(e, f, v, err) != nil {
-				go c.fly(context.WithoutCancel(ctx), e)
-			}
-			return f
+		if landed = ctx.Err() == nil; landed && c.arrive(e, f, v, err) != nil {
+			go c.fly(context.WithoutCancel(ctx), e)
 		}
 	}
-	go c.fly(context.WithoutCancel(ctx), e)
 	return f
 }
 

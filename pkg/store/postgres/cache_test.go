@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"postern/pkg/store"
 )
@@ -17,6 +18,7 @@ type fakeBase struct {
 	looks int
 	gate  chan struct{} // if set, a look waits for it
 	err   error
+	panic bool // once
 }
 
 func (f *fakeBase) commit() {
@@ -28,8 +30,12 @@ func (f *fakeBase) commit() {
 func (f *fakeBase) advance(ctx context.Context, e *cached, _ bool) (*version, error) {
 	f.mu.Lock()
 	f.looks++
-	at, gate, err := f.at, f.gate, f.err
+	at, gate, err, broken := f.at, f.gate, f.err, f.panic
+	f.panic = false
 	f.mu.Unlock()
+	if broken {
+		panic("on purpose")
+	}
 	if gate != nil {
 		select {
 		case <-gate:
@@ -149,6 +155,32 @@ func TestCacheLookIsTakenOver(t *testing.T) {
 		}
 		if f.looks != 4 { // the first of all, one that was broken off and made again, and one for the second caller
 			t.Errorf("%d looks at the database, want 4", f.looks)
+		}
+	})
+}
+
+// TestCacheLookPanics: who looks for himself and panics leaves the mailbox to others.
+func TestCacheLookPanics(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, f := newFakeCache(t, 1<<20)
+		key := boxKey{1, 1}
+		if _, err := c.refresh(t.Context(), key, nil, false); err != nil {
+			t.Fatal(err)
+		}
+		f.panic = true
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("no panic")
+				}
+			}()
+			c.refresh(t.Context(), key, nil, false) //nolint:errcheck // it panics
+		}()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if _, err := c.refresh(ctx, key, nil, false); err != nil {
+			t.Errorf("the next to ask got %v", err)
 		}
 	})
 }

@@ -227,8 +227,12 @@ type sealedPart struct{ hdr, tree, data []byte }
 type loaded struct {
 	hdr, data []byte // nil if not read
 	tree      *message.Part
+	treeSize  int // octets of memory that tree takes, about
 	err       error
 }
+
+// treeGrowth is by how much a tree is larger in memory than as it is stored: about that much when it is many small parts.
+const treeGrowth = 16
 
 // decodeFirst puts the octets into memory.
 func decodeFirst(key *dataKey, row *store.Row, sealed sealedPart, memory *arena) *loaded {
@@ -245,7 +249,7 @@ func decodeFirst(key *dataKey, row *store.Row, sealed sealedPart, memory *arena)
 		l.data, l.err = openColumn(memory.take(min(row.Size-h, window)), k, 0, columnData, sealed.data)
 	}
 	if sealed.tree != nil && l.err == nil {
-		l.tree, l.err = openTree(k, sealed.tree)
+		l.tree, l.treeSize, l.err = openTree(k, sealed.tree)
 	}
 	return l
 }
@@ -259,16 +263,17 @@ func openColumn(dst []byte, k *blobKey, part int, col column, sealed []byte) ([]
 	return raw, err
 }
 
-func openTree(k *blobKey, sealed []byte) (*message.Part, error) {
+// openTree returns a tree, and about how many octets of memory it takes.
+func openTree(k *blobKey, sealed []byte) (*message.Part, int, error) {
 	raw, err := decodePart(nil, k, 0, columnTree, bytes.Clone(sealed)) // the tree may keep what it is made of
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	tree := new(message.Part)
 	if err := tree.UnmarshalBinary(raw); err != nil {
-		return nil, k.damaged(0, columnTree, fmt.Errorf("%w: %w", errDamaged, err))
+		return nil, 0, k.damaged(0, columnTree, fmt.Errorf("%w: %w", errDamaged, err))
 	}
-	return tree, nil
+	return tree, treeGrowth * len(raw), nil
 }
 
 // yield hands out the messages of a page. It returns false when the caller has had enough.
