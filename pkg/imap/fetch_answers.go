@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"slices"
 
 	"postern/pkg/imap/wire"
 	"postern/pkg/message"
@@ -68,6 +69,7 @@ type recall struct {
 	out   *bufio.Writer
 	w     fetchWriter
 	texts []string // of the message at hand, in the order of items
+	known []string // memory for look
 }
 
 // How much is looked up before those messages that are not known are read, in pages: so many messages, and texts of so many
@@ -120,9 +122,11 @@ func (f *fetching) stretches(ctx context.Context, places []int) error {
 	return nil
 }
 
-// look finds the texts of as many messages as make a stretch, in the order of places, empty ones for those that are missing.
+// look finds the texts of as many messages as make a stretch, in the order of places, empty ones for those that are missing. They
+// are valid until the next.
 func (r *recall) look(snap *store.Snapshot, places []int) (known []string, missing []imap.UID) {
 	k := len(r.items)
+	known = slices.Grow(r.known[:0], min(k*len(places), recallOctets/textHeader))
 	for octets := 0; len(places) > 0 && octets < recallOctets; places = places[1:] {
 		var ok bool
 		r.key.message = snap.ID(places[0])
@@ -134,6 +138,7 @@ func (r *recall) look(snap *store.Snapshot, places []int) (known []string, missi
 			octets += textHeader + len(text)
 		}
 	}
+	r.known = known
 	return known, missing
 }
 
