@@ -84,6 +84,9 @@ func (a *Auth) readToken(ctx context.Context, p Peer, mech string, first []byte)
 		return Identity{}, trouble, err
 	}
 	id := a.accept(t)
+	if m.user == "" { // next time too nobody knows who it is before the token is read
+		a.throttle.known.put(a.pairOf("", prefixOf(p.Addr)), struct{}{})
+	}
 	id.NoPassword, id.Expires = true, said.Expires
 	return id, nil, nil
 }

@@ -236,6 +236,15 @@ func TestTokenThrottle(t *testing.T) {
 	s.want(ErrThrottled, home, alice, right)
 
 	s = newStage(t, withTokens)
+	try(alice, "good", nil)
+	try("", "good", nil)
+	for i := range 20 {
+		try("carol@example.org", fmt.Sprint("guess", i), ErrDenied)
+	}
+	try(alice, "good", nil) // whoever guesses from the owner's address does not keep the owner out
+	try("", "good", nil)
+
+	s = newStage(t, withTokens)
 	s.wrong(10, netip.MustParseAddr("198.51.100.7"), alice) // a token is nothing that they have come nearer to
 	try(alice, "good", nil)
 }
