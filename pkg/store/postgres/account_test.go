@@ -128,7 +128,7 @@ func TestAccounts(t *testing.T) {
 	}
 	a := &account{s: s, id: id}
 	appendTo(t, a, boxOf(t, a, "inbox").ID, draftOf(t, "A: b\r\n\r\nc"))
-	want := AccountInfo{ID: id, Address: "ann@example.org", Quota: 1000, Used: 9, Messages: 1, Mailboxes: 6}
+	want := AccountInfo{ID: id, Address: "ann@example.org", Quota: 1000, Used: 9, Messages: 1, Mailboxes: 6, SecondFactor: "off"}
 	checkAccount(t, s, want)
 	for _, step := range []struct {
 		do     func() error

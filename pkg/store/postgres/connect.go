@@ -23,23 +23,26 @@ const connsReady = 2
 // keepWarm configures connections for everything but the lanes: some are always ready.
 func keepWarm(cfg *pgxpool.Config) {
 	cfg.MinIdleConns = min(cfg.MaxConns, connsReady)
-	ready := cfg.AfterConnect
+	prepare := cfg.AfterConnect
 	cfg.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
-		warm(ctx, c)
-		return ready(ctx, c)
+		if err := warm(ctx, c); err != nil && c.IsClosed() {
+			return err
+		}
+		return prepare(ctx, c) // what is wrong with the database is told to those who ask it for something
 	}
 }
 
 // warm has a new connection plan what the first command of a session asks for, and read the catalog for it: that takes
-// many times as long as the statements, and else whoever is first would wait for it. What may be wrong is told to those
-// who wait for an answer.
-func warm(ctx context.Context, c *pgx.Conn) {
+// many times as long as the statements, and else whoever is first would wait for it.
+func warm(ctx context.Context, c *pgx.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
 	var b pgx.Batch
 	b.Queue(sqlStateByName, 0, "")
 	b.Queue(sqlStateByID, 0, 0)
 	b.Queue(sqlArrivals, 0, 0, 0)
 	b.Queue(sqlParts, 0, []int64{}, true, true, []bool{})
-	_ = c.SendBatch(ctx, &b).Close() // see above
+	return c.SendBatch(ctx, &b).Close()
 }
 
 // prepareFailover makes connections survive a change of the server. A server that went without a word is noticed, and

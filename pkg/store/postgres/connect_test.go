@@ -30,7 +30,7 @@ func TestStandbyIsNotKept(t *testing.T) {
 	way.mend()
 	f.await("the standby to be refused", func() bool {
 		_, err := a.Create(t.Context(), "new")
-		return errors.Is(err, store.ErrUnavailable)
+		return errors.Is(err, store.ErrUnavailable) && s.pool.Stat().TotalConns() == 0 // those that were cut have been noticed
 	})
 	f.exec(`alter database ` + name + ` reset default_transaction_read_only`)
 	for i := range 20 {
@@ -50,11 +50,11 @@ func TestSilentConnections(t *testing.T) {
 	a := f.on(f.open(func(o *Options) { o.URL = way.url }))
 	f.mail(plain("one", 10))
 	f.openInbox(a)
-	way.swallow()
-	f.await("the connections to be old enough to be doubted", func() bool {
+	f.await("the connections to be idle", func() bool { // what is under way when they fall silent waits for longer
 		stat := a.s.pool.Stat()
 		return stat.IdleConns() == stat.TotalConns()
 	})
+	way.swallow()
 	<-time.After(1500 * time.Millisecond) // pgxpool asks those that were idle for a second
 	start := time.Now()
 	snap := f.openInbox(a)
