@@ -11,7 +11,7 @@ import (
 
 // idlePause is how long the news waits for more after news that has been told. What comes alone is told at once; in a storm
 // of deliveries the client hears of many with one look at the store.
-const idlePause = 10 * time.Millisecond
+const idlePause = 5 * time.Millisecond
 
 // waiting says how a session waits for its client: in IDLE, or between commands once NOTIFY has been given.
 type waiting struct {
