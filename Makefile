@@ -46,6 +46,12 @@ test-thunderbird:
 	@.ci/install thunderbird
 	$(GO) test -tags thunderbird ./pkg/gateway -count 1 -run TestThunderbird -v
 
+## acme-check: the program gets its certificate from Pebble and renews it while 100 sessions stand; takes a minute
+.PHONY: acme-check
+acme-check:
+	@.ci/install test
+	$(GO) test -tags acme ./pkg/gateway -count 1 -run 'TestRenewal|TestCertificatesFromCA' -v
+
 ## budgets: what the hot paths may allocate; without the race detector, which allocates too
 .PHONY: budgets
 budgets:

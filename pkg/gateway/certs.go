@@ -31,6 +31,7 @@ func newCerts(ctx context.Context, o Options, st *postgres.Store) (*certs.Manage
 		if opt.ACME, err = acme(c, st); err != nil {
 			return nil, err
 		}
+		opt.ACME.RenewCheck = o.RenewCheck
 	}
 	m, err := certs.New(ctx, opt)
 	if err == nil {

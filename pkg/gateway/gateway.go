@@ -32,6 +32,8 @@ type Options struct {
 	Log      *zap.Logger // nil: no log
 	Registry *prometheus.Registry
 	Version  string
+	// RenewCheck is how often certificates of a CA are looked at; 0 means what package certs holds right.
+	RenewCheck time.Duration
 }
 
 // Gateway is a Postern with its listeners open. Run serves on them.
