@@ -89,6 +89,7 @@ func (f *benchFlags) flags(cmd *cobra.Command) {
 	flags.IntVar(&f.options.Messages, "messages", 2000, "messages in the mailbox that is read")
 	flags.IntVar(&f.options.Burst, "burst", 0, "messages that one run delivers (default 500, at most a quarter of --messages)")
 	flags.IntVar(&f.options.Sample, "sample", 0, "messages in steps that take a command for each (default 500)")
+	flags.IntVar(&f.options.Idlers, "idlers", 0, "sessions that wait while memory is measured (default 200)")
 	flags.BoolVar(&f.options.Small, "small", false, "short mails without attachments")
 	flags.Uint64Var(&f.options.Seed, "seed", 1, "another seed makes other mails")
 	flags.StringSliceVar(&f.options.Steps, "steps", nil, "names or patterns of the steps (default all)")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"time"
 )
@@ -250,5 +251,21 @@ func everySo(n, total int) []int {
 	for i := range at {
 		at[i] = 1 + i*total/n
 	}
+	return at
+}
+
+// inOrder is the newest n of so many messages.
+func inOrder(n, total int) []int {
+	at := make([]int, n)
+	for i := range at {
+		at[i] = total - n + 1 + i
+	}
+	return at
+}
+
+// hereAndThere is n of so many messages from everywhere, in no order.
+func hereAndThere(n, total int) []int {
+	at := everySo(n, total)
+	rand.New(rand.NewPCG(uint64(n), uint64(total))).Shuffle(n, func(i, j int) { at[i], at[j] = at[j], at[i] })
 	return at
 }

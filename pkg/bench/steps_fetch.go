@@ -22,7 +22,8 @@ func fetchSteps() []Step {
 		fetch("fetch-envelope", "FETCH of all envelopes and structures", "msg/s", fetchAll("FETCH 1:* (ENVELOPE BODYSTRUCTURE)", has("ENVELOPE ("))),
 		fetch("fetch-headers", "FETCH of eight header fields of all", "msg/s", fetchAll("FETCH 1:* "+headers, literalsAre(1))),
 		fetch("fetch-bodies", "FETCH of all bodies at once", "MB/s", fetchBodies),
-		fetch("fetch-body-single", "FETCH of bodies, a command each", "msg/s", fetchSingly),
+		fetch("fetch-body-single", "FETCH of bodies in order, a command each", "msg/s", fetchSingly(inOrder)),
+		fetch("fetch-body-scattered", "FETCH of bodies here and there, a command each", "msg/s", fetchSingly(hereAndThere)),
 		fetch("fetch-parts", "FETCH of 8 MB in parts of 64 KB", "MB/s", fetchParts),
 	}
 }
@@ -116,28 +117,31 @@ func fetchBodies(ctx context.Context, b *Bench) (float64, error) {
 	})
 }
 
-func fetchSingly(ctx context.Context, b *Bench) (float64, error) {
-	c, err := b.archive(ctx)
-	if err != nil {
-		return 0, err
-	}
-	defer c.close()
-	places := everySo(b.o.Sample, b.o.Messages)
-	return b.rate(func() (float64, time.Duration, error) {
-		seen := bodies{sizes: b.sizes}
-		spent, err := timed(func() error {
-			for _, at := range places {
-				if err := c.do("FETCH "+strconv.Itoa(at)+" BODY.PEEK[]", seen.see); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err == nil && seen.n != len(places) {
-			err = wrong("bodies", seen.n, len(places))
+// fetchSingly reads some of the bodies: in order, as programs do that download, or as somebody reads who searches.
+func fetchSingly(choose func(n, total int) []int) func(context.Context, *Bench) (float64, error) {
+	return func(ctx context.Context, b *Bench) (float64, error) {
+		c, err := b.archive(ctx)
+		if err != nil {
+			return 0, err
 		}
-		return float64(seen.n), spent, err
-	})
+		defer c.close()
+		places := choose(b.o.Sample, b.o.Messages)
+		return b.rate(func() (float64, time.Duration, error) {
+			seen := bodies{sizes: b.sizes}
+			spent, err := timed(func() error {
+				for _, at := range places {
+					if err := c.do("FETCH "+strconv.Itoa(at)+" BODY.PEEK[]", seen.see); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if err == nil && seen.n != len(places) {
+				err = wrong("bodies", seen.n, len(places))
+			}
+			return float64(seen.n), spent, err
+		})
+	}
 }
 
 // fetchParts reads a message as programs do that show how far they are.

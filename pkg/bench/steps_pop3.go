@@ -19,8 +19,9 @@ func pop3Steps() []Step {
 	return []Step{
 		step("pop3-open", "Login and STAT, after TLS", "ms", popOpen),
 		step("pop3-uidl", "UIDL of all", "msg/s", popUIDL),
-		step("pop3-retr-single", "RETR, one after the other", "msg/s", popRetrieve(1)),
-		step("pop3-retr-pipelined", "RETR, pipelined", "msg/s", popRetrieve(window)),
+		step("pop3-retr-single", "RETR, one after the other", "msg/s", popRetrieve(1, inOrder)),
+		step("pop3-retr-scattered", "RETR here and there", "msg/s", popRetrieve(1, hereAndThere)),
+		step("pop3-retr-pipelined", "RETR, pipelined", "msg/s", popRetrieve(window, nil)),
 		step("pop3-dele", "DELE of all and QUIT", "msg/s", popDelete),
 	}
 }
@@ -144,19 +145,19 @@ func (c *pop3Conn) pipelined(command string, places []int, ahead int, answer fun
 }
 
 // popRetrieve reads bodies: all if pipelined, a sample if one by one.
-func popRetrieve(ahead int) func(context.Context, *Bench) (float64, error) {
+func popRetrieve(ahead int, choose func(n, total int) []int) func(context.Context, *Bench) (float64, error) {
 	return func(ctx context.Context, b *Bench) (float64, error) {
 		c, err := b.session(ctx)
 		if err != nil {
 			return 0, err
 		}
 		defer c.close()
-		places := everySo(b.o.Sample, b.o.Messages)
-		if ahead > 1 {
-			if !c.pipelining {
-				return 0, unable("the server does not announce PIPELINING")
-			}
-			places = everySo(b.o.Messages, b.o.Messages)
+		if ahead > 1 && !c.pipelining {
+			return 0, unable("the server does not announce PIPELINING")
+		}
+		places := inOrder(b.o.Messages, b.o.Messages)
+		if ahead == 1 {
+			places = choose(b.o.Sample, b.o.Messages)
 		}
 		rate, err := b.rate(func() (float64, time.Duration, error) {
 			spent, err := timed(func() error { return c.pipelined("RETR ", places, ahead, c.retrieved(b.sizes)) })
@@ -184,7 +185,7 @@ func (c *pop3Conn) retrieved(sizes []int32) func(int) error {
 }
 
 func popDelete(ctx context.Context, b *Bench) (float64, error) {
-	places := everySo(b.o.Messages, b.o.Messages)
+	places := inOrder(b.o.Messages, b.o.Messages)
 	return b.rate(func() (float64, time.Duration, error) {
 		c, err := b.session(ctx)
 		if err != nil {

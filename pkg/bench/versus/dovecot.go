@@ -79,6 +79,9 @@ service stats {
 service auth {
   client_limit = {{.Clients}}
 }
+service imap {
+  process_limit = {{.Connections}}
+}
 service lmtp {
   inet_listener lmtp {
     port = {{.LMTP}}

@@ -24,6 +24,10 @@ import (
 // connections is how many each server allows of a kind at once; no step comes near.
 const connections = 4000
 
+// idlers is how many sessions wait while memory is measured: of Postern's, which take little each, fewer would be lost in what
+// its garbage collector leaves lying about.
+const idlers = 500
+
 // options are what the command line says.
 type options struct {
 	postern string // binary
@@ -47,7 +51,7 @@ func main() {
 
 // parse reads the command line.
 func parse(args []string, help io.Writer) (options, error) {
-	var o options
+	o := options{bench: bench.Options{Idlers: idlers}}
 	var steps string
 	f := flag.NewFlagSet("versus", flag.ContinueOnError)
 	f.SetOutput(help)
