@@ -1,7 +1,6 @@
 package message
 
 import (
-	"bufio"
 	"bytes"
 	"io"
 	"strings"
@@ -41,8 +40,11 @@ var charsets = map[string]encoding.Encoding{
 // UTF-8 count as Windows-1252, which is what they mostly are.
 func newCharset(name string) transform.Transformer {
 	name = lower(strings.TrimSpace(name))
+	if name == "" || name == "utf-8" || name == "us-ascii" {
+		return lenientUTF8{}
+	}
 	e := lookupCharset(name)
-	if e == nil || e == unicode.UTF8 || name == "us-ascii" {
+	if e == nil || e == unicode.UTF8 {
 		return lenientUTF8{}
 	}
 	return e.NewDecoder()
@@ -92,14 +94,12 @@ func decodeCharset(name string, text []byte) string {
 // charsetReader decodes a body to UTF-8. Japanese mail was long sent without naming its charset, but its escape
 // sequences are plain enough.
 func charsetReader(name string, r io.Reader) io.Reader {
-	if name == "" || lower(name) == "us-ascii" {
-		b := bufio.NewReaderSize(r, scanBuffer)
-		if head, _ := b.Peek(scanBuffer); isISO2022JP(head) { // an error of reading comes again
-			name = "iso-2022-jp"
-		}
-		r = b
+	s := newStage(r, nil)
+	if (name == "" || lower(name) == "us-ascii") && isISO2022JP(s.peek(scanBuffer)) {
+		name = "iso-2022-jp"
 	}
-	return transform.NewReader(r, newCharset(name))
+	s.t = newCharset(name)
+	return s
 }
 
 func isISO2022JP(b []byte) bool { return bytes.Contains(b, []byte("\x1b$")) }

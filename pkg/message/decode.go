@@ -30,9 +30,9 @@ func decodeTransfer(encoding string, r io.Reader) (io.Reader, error) {
 	case "7BIT", "8BIT", "BINARY":
 		return r, nil
 	case "BASE64":
-		return transform.NewReader(r, &base64Decoder{}), nil
+		return newStage(r, &base64Decoder{}), nil
 	case "QUOTED-PRINTABLE":
-		return transform.NewReader(r, &quotedDecoder{}), nil
+		return newStage(r, &quotedDecoder{}), nil
 	default:
 		return nil, ErrEncoding
 	}

@@ -1,6 +1,7 @@
 package message
 
 import (
+	"encoding/binary"
 	"slices"
 	"unicode"
 	"unicode/utf8"
@@ -51,9 +52,9 @@ func isPlain(r rune) bool {
 func plainPrefix(b []byte) int {
 	last := 0
 	for i := 0; i < len(b); {
-		if b[i] < utf8.RuneSelf {
-			last = i
-			i++
+		if n := asciiPrefix(b[i:]); n > 0 {
+			i += n
+			last = i - 1
 			continue
 		}
 		r, n := utf8.DecodeRune(b[i:])
@@ -86,23 +87,37 @@ func otherPrefix(b []byte) int {
 	return len(b)
 }
 
-// appendPlain folds plain characters.
+// foldedASCII folds the octets of plain characters: white space is a space, and what is not ASCII stays.
+var foldedASCII = func() (t [256]byte) {
+	for i := range t {
+		t[i] = lowerASCII(byte(i))
+	}
+	for c := '\t'; c <= '\r'; c++ {
+		t[c] = ' '
+	}
+	return t
+}()
+
+// appendPlain folds plain characters, which none becomes longer by.
 func (f *folder) appendPlain(dst, src []byte) []byte {
+	n := len(dst)
+	dst = slices.Grow(dst, len(src))[:n+len(src)]
+	space := f.space
 	for i := 0; i < len(src); i++ {
-		c := src[i]
-		switch {
-		case c == ' ' || '\t' <= c && c <= '\r':
-			dst = f.appendSpace(dst)
-			continue
-		case c == 0xe3 && src[i+1] == 0x80 && src[i+2] == 0x80: // the wide space, U+3000
-			dst = f.appendSpace(dst)
+		c := foldedASCII[src[i]]
+		if c == 0xe3 && src[i+1] == 0x80 && src[i+2] == 0x80 { // the wide space, U+3000
+			c = ' '
 			i += 2
+		}
+		if c == ' ' && space {
 			continue
 		}
-		f.space = false
-		dst = append(dst, lowerASCII(c))
+		space = c == ' '
+		dst[n] = c
+		n++
 	}
-	return dst
+	f.space = space
+	return dst[:n]
 }
 
 func (f *folder) appendSpace(dst []byte) []byte {
@@ -167,10 +182,12 @@ func uniform(r rune) rune {
 
 // asciiPrefix returns how many octets at the beginning of b are ASCII.
 func asciiPrefix(b []byte) int {
-	for i, c := range b {
-		if c >= utf8.RuneSelf {
-			return i
-		}
+	i := 0
+	for len(b)-i >= 8 && binary.LittleEndian.Uint64(b[i:])&0x8080808080808080 == 0 {
+		i += 8
 	}
-	return len(b)
+	for i < len(b) && b[i] < utf8.RuneSelf {
+		i++
+	}
+	return i
 }

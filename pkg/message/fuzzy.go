@@ -91,7 +91,9 @@ func (p *Part) Fuzzy(body io.ReaderAt, in Scope, f *Fuzzy) (int, error) {
 		return exactly(p.Search(body, in, f.text))
 	}
 	s := newScorer(f)
-	m := &matcher{tap: s}
+	m := newMatcher(nil)
+	defer m.release()
+	m.tap = s
 	var err error
 	if in == InText {
 		err = m.mimeHeader(body, p)
@@ -111,7 +113,9 @@ func (p *Part) FuzzyHeader(body io.ReaderAt, field string, f *Fuzzy) (int, error
 		return exactly(p.SearchHeader(body, field, f.text))
 	}
 	s := newScorer(f)
-	m := &matcher{tap: s}
+	m := newMatcher(nil)
+	defer m.release()
+	m.tap = s
 	scan := newFieldScanner(section(body, p.Header, p.Body))
 	defer scan.release()
 	value := fieldText{m: m, charset: p.firstCharset()}

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 
-	"golang.org/x/text/transform"
 	"golang.org/x/text/unicode/norm"
 )
 
@@ -26,6 +26,7 @@ const (
 // attachments are not read. A pattern is found only within one part. The error is one of reading.
 func (p *Part) Search(body io.ReaderAt, in Scope, folded ...string) (bool, error) {
 	m := newMatcher(folded)
+	defer m.release()
 	if in == InText {
 		if err := m.mimeHeader(body, p); err != nil {
 			return false, fmt.Errorf("search header: %w", err)
@@ -41,6 +42,7 @@ func (p *Part) Search(body io.ReaderAt, in Scope, folded ...string) (bool, error
 // folded; an empty pattern asks for the field's existence.
 func (p *Part) SearchHeader(body io.ReaderAt, field, folded string) (bool, error) {
 	m := newMatcher([]string{folded})
+	defer m.release()
 	name := []byte(field)
 	found := false
 	scan := newFieldScanner(section(body, p.Header, p.Body))
@@ -75,7 +77,9 @@ func (p *Part) searchBody(body io.ReaderAt, m *matcher, in Scope) error {
 		}
 		return p.Children[0].searchBody(body, m, in)
 	case p.Type == "TEXT":
-		return m.text(p.textReader(section(body, p.Body, p.End)))
+		r := p.textReader(section(body, p.Body, p.End))
+		defer release(r)
+		return m.text(r)
 	}
 	for _, c := range p.Children {
 		if in == InText {
@@ -90,14 +94,14 @@ func (p *Part) searchBody(body io.ReaderAt, m *matcher, in Scope) error {
 	return nil
 }
 
-// textReader decodes the body of a text part to UTF-8.
+// textReader decodes the body of a text part to UTF-8. It is to be released when it is done.
 func (p *Part) textReader(r io.Reader) io.Reader {
 	if d, err := decodeTransfer(p.Encoding, r); err == nil {
 		r = d
 	}
 	r = charsetReader(p.param("charset"), r)
 	if p.Subtype == "HTML" || p.Subtype == "XHTML" {
-		r = transform.NewReader(r, &htmlText{})
+		r = newStage(r, &htmlText{})
 	}
 	return r
 }
@@ -122,6 +126,7 @@ const searchChunk = 16 << 10 // octets that are folded and searched at once
 type matcher struct {
 	patterns [][]byte // not yet found
 	overlap  int
+	chunk    []byte // what is read at once
 	pending  []byte
 	window   []byte
 	fold     folder
@@ -130,8 +135,12 @@ type matcher struct {
 	place Place      // of the text, for tap
 }
 
+// matchers are used one after another: searches look into thousands of messages, most of them small.
+var matchers = sync.Pool{New: func() any { return new(matcher) }}
+
+// newMatcher returns a matcher that looks for patterns, to be released when it is done.
 func newMatcher(folded []string) *matcher {
-	m := &matcher{}
+	m := matchers.Get().(*matcher)
 	for _, s := range folded {
 		if s != "" { // RFC 3501 §6.4.4: the empty string is in every text
 			m.patterns = append(m.patterns, []byte(s))
@@ -139,6 +148,17 @@ func newMatcher(folded []string) *matcher {
 		}
 	}
 	return m
+}
+
+// release gives m back. Patterns may be long, and what they take is not kept.
+func (m *matcher) release() {
+	clear(m.patterns)
+	if cap(m.window) > 4*searchChunk {
+		m.window = nil
+	}
+	m.fold.space = false
+	*m = matcher{patterns: m.patterns[:0], chunk: m.chunk, pending: m.pending[:0], window: m.window[:0], fold: m.fold}
+	matchers.Put(m)
 }
 
 // done tells whether all patterns have been found.
@@ -187,10 +207,12 @@ func (m *matcher) match(text []byte) {
 // text searches what r yields.
 func (m *matcher) text(r io.Reader) error {
 	defer m.end()
-	b := make([]byte, searchChunk)
+	if m.chunk == nil {
+		m.chunk = make([]byte, searchChunk)
+	}
 	for !m.done() {
-		n, err := r.Read(b)
-		m.add(b[:n])
+		n, err := r.Read(m.chunk)
+		m.add(m.chunk[:n])
 		if isEOF(err) {
 			return nil
 		}

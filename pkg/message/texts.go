@@ -27,7 +27,9 @@ type TextReader interface {
 // of. A pattern is found by them if and only if it occurs in a text of the place. Memory is bounded whatever the size of
 // the message. The error is one of reading.
 func (p *Part) Texts(body io.ReaderAt, r TextReader) error {
-	m := &matcher{tap: r}
+	m := newMatcher(nil)
+	defer m.release()
+	m.tap = r
 	if err := m.mimeHeaderIn(PlaceHeader, body, p); err != nil {
 		return fmt.Errorf("texts of header: %w", err)
 	}
