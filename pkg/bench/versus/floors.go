@@ -18,6 +18,9 @@ import (
 // floorConns is how many connections insert at once, as many as deliver.
 const floorConns = 16
 
+// floorBurst is how many messages one run delivers: what begins with it, on either side, is then a small part of it.
+const floorBurst = 4000
+
 // floorKind is what a step of Postern's is held against: the least that must be done for the same end.
 type floorKind struct {
 	step  string // name
@@ -73,7 +76,7 @@ func (p *pair) wanted(name string) bool {
 func (p *pair) against(ctx context.Context, k floorKind, s bench.Step) (row, error) {
 	r := row{Name: s.Name, Title: k.title, Group: "Floors", Unit: s.Unit, HigherIsBetter: s.HigherIsBetter}
 	o := p.o.bench
-	o.Steps = []string{s.Name}
+	o.Steps, o.Burst = []string{s.Name}, floorBurst
 	b, err := bench.Open(ctx, p.target(), o)
 	if err != nil {
 		return r, err

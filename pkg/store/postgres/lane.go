@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 )
 
 const (
-	laneCount   = 2   // more make more commits, and smaller ones
+	maxLanes    = 4
 	laneQueue   = 64  // deliveries that wait before their senders do
 	laneBatch   = 128 // deliveries in one commit
 	laneOctets  = 4 << 20
@@ -74,8 +75,12 @@ type lane struct {
 	ended chan struct{} // closed when nothing more is taken from queue
 }
 
+// laneCount is one for two processors, because PostgreSQL works for each lane on another one: more lanes than that make more
+// commits, and smaller ones.
+func laneCount() int { return min(max(runtime.GOMAXPROCS(0)/2, 1), maxLanes) }
+
 func (s *Store) startLanes(ctx context.Context) {
-	for range laneCount {
+	for range laneCount() {
 		l := &lane{s: s, life: ctx, queue: make(chan *delivery, laneQueue), ended: make(chan struct{})}
 		s.lanes = append(s.lanes, l)
 		s.background(ctx, l.run)
@@ -90,7 +95,7 @@ func (a *account) deliver(ctx context.Context, d *delivery) error {
 		d.answered = true
 		return a.deliverAlone(ctx, d)
 	}
-	l := a.s.lanes[uint64(a.id)%laneCount]
+	l := a.s.lanes[uint64(a.id)%uint64(len(a.s.lanes))]
 	select {
 	case l.queue <- d:
 	case <-ctx.Done():

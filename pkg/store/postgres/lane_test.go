@@ -356,8 +356,8 @@ func TestGather(t *testing.T) {
 func TestLockedMailboxHoldsUpNobodyElse(t *testing.T) {
 	t.Parallel()
 	ctx, s := context.Background(), openStore(t)
-	var accounts [laneCount + 1]*account // the first and the last use one lane
-	var boxes [laneCount + 1]store.MailboxID
+	lanes := len(s.lanes)
+	accounts, boxes := make([]*account, lanes+1), make([]store.MailboxID, lanes+1) // the first and the last use one lane
 	for i := range accounts {
 		accounts[i], boxes[i] = addAccount(t, s, fmt.Sprintf("user%d@example.org", i), 0)
 	}
@@ -377,7 +377,7 @@ func TestLockedMailboxHoldsUpNobodyElse(t *testing.T) {
 		}()
 	}
 	for range 5 {
-		appendTo(t, accounts[laneCount], boxes[laneCount], draftOf(t, "A: free\r\n\r\n"))
+		appendTo(t, accounts[lanes], boxes[lanes], draftOf(t, "A: free\r\n\r\n"))
 	}
 	select {
 	case err := <-held:
