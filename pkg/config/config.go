@@ -159,16 +159,6 @@ type OAuth struct {
 // Proxy is about proxies in front that speak the PROXY protocol.
 type Proxy struct{ Trusted []string } // addresses and networks
 
-// Limits bound what one client can take.
-type Limits struct {
-	Message               int64 // octets
-	Connections           int   // of one listener
-	ConnectionsPerAddress int
-	SessionsPerAccount    int
-	MailboxesPerAccount   int
-	Annotation            int64 // octets of a value
-}
-
 // Log is about the log.
 type Log struct {
 	Level  string // "debug", "info", "warn", "error"

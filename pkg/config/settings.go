@@ -35,7 +35,7 @@ func (s *setting) brief() string {
 }
 
 // settings is what can be set, in the order of the example file. "Listen" addresses are lists everywhere.
-var settings = slices.Concat(mainSettings, oauthSettings)
+var settings = slices.Concat(mainSettings, limitSettings, oauthSettings)
 
 // mainSettings are all but those that have a file of their own.
 var mainSettings = []setting{
@@ -375,37 +375,6 @@ var mainSettings = []setting{
 			"from there must begin with its header, and count as the client's that it names; nobody else's header is understood.",
 		field: func(c *Config) any { return &c.Proxy.Trusted },
 	},
-	{
-		key: "limits.message", preset: "100MiB",
-		doc:   "The largest message that is taken, by any protocol.",
-		field: func(c *Config) any { return &c.Limits.Message },
-	},
-	{
-		key: "limits.connections", preset: "20000",
-		doc:   "Connections of one listener at once.",
-		field: func(c *Config) any { return &c.Limits.Connections },
-	},
-	{
-		key: "limits.connections_per_address", preset: "2000",
-		doc:   "The same from one IPv4 address or IPv6 /64. An office may be one address, with several connections a device.",
-		field: func(c *Config) any { return &c.Limits.ConnectionsPerAddress },
-	},
-	{
-		key: "limits.sessions_per_account", preset: "50",
-		doc:   "IMAP sessions of one account at once.",
-		field: func(c *Config) any { return &c.Limits.SessionsPerAccount },
-	},
-	{
-		key: "limits.mailboxes_per_account", preset: "20000",
-		doc:   "Mailboxes that one account can have.",
-		field: func(c *Config) any { return &c.Limits.MailboxesPerAccount },
-	},
-	{
-		key: "limits.annotation", preset: "64KiB",
-		doc:   "The longest value of an annotation (METADATA) that is taken.",
-		field: func(c *Config) any { return &c.Limits.Annotation },
-	},
-
 	{
 		key: "log.level", preset: "info", oneOf: []string{"debug", "info", "warn", "error"},
 		doc:   "How much is logged.",

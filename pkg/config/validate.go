@@ -193,6 +193,11 @@ func (l *loader) checkNumbers(c *Config) {
 		{"limits.sessions_per_account", int64(c.Limits.SessionsPerAccount), 1, 1 << 20},
 		{"limits.mailboxes_per_account", int64(c.Limits.MailboxesPerAccount), 10, 200_000},
 		{"limits.annotation", c.Limits.Annotation, 1 << 10, 1 << 20},
+		{"limits.octets_before_login", c.Limits.OctetsBeforeLogin, 1 << 10, 1 << 30},
+		{"limits.bad_commands", int64(c.Limits.BadCommands), 3, 1 << 30},
+		{"limits.commands_per_second", int64(c.Limits.CommandsPerSecond), 0, 1 << 30},
+		{"limits.commands_burst", int64(c.Limits.CommandsBurst), 1, 1 << 30},
+		{"limits.min_rate", int64(c.Limits.MinRate), 0, 1 << 20},
 		{"imap.answers", c.IMAP.Answers, 0, 1 << 40},
 		{"imap.save_limit", int64(c.IMAP.SaveLimit), 0, 1 << 30},
 		{"store.cache", c.Store.Cache, 1 << 20, 1 << 40},
@@ -211,6 +216,7 @@ func (l *loader) checkNumbers(c *Config) {
 	}{
 		{"drain_timeout", c.DrainTimeout, 0, time.Hour},
 		{"imap.idle_keepalive", c.IMAP.IdleKeepalive, 10 * time.Second, 29 * time.Minute}, // clients give up after 30
+		{"limits.stall", c.Limits.Stall, 10 * time.Second, time.Hour},
 		{"store.undelete", c.Store.Undelete, 0, 3650 * day},
 		{"auth.history", c.Auth.History, day, 3650 * day},
 		{"auth.oauth.timeout", c.Auth.OAuth.Timeout, 100 * time.Millisecond, 30 * time.Second},

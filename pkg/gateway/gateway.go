@@ -24,6 +24,7 @@ import (
 	"postern/pkg/observe"
 	"postern/pkg/pop3"
 	"postern/pkg/postfix"
+	"postern/pkg/serve"
 )
 
 // Options is what a Gateway is made of besides the settings.
@@ -127,19 +128,20 @@ func (g *Gateway) plan(o Options) []planned {
 	later.TLS, later.StartTLS = nil, clients.TLS
 	pops := &pop3.Server{
 		Accounts: st, Auth: who, Hostname: c.Hostname, Log: o.Log.Named("pop3"), Metrics: pop3.NewMetrics(o.Registry),
+		Limits: limitsOf(c.Limits),
 	}
 	imaps := &imap.Server{
 		Accounts: st, Auth: who, Hostname: c.Hostname, Version: o.Version, Log: o.Log.Named("imap"),
 		Metrics: imap.NewMetrics(o.Registry), MaxMessage: c.Limits.Message, IdleKeepalive: c.IMAP.IdleKeepalive,
 		MaxSessionsPerAccount: c.Limits.SessionsPerAccount, MaxMetadata: int(c.Limits.Annotation), Admin: c.IMAP.Admin,
 		Disable: c.IMAP.Disable, Admins: c.IMAP.Admins, NotWithAnyone: !c.IMAP.ShareWithAnyone, UIDOnly: c.IMAP.UIDOnly,
-		Answers: positive(c.IMAP.Answers), MessageLimit: c.IMAP.MessageLimit, SaveLimit: c.IMAP.SaveLimit,
+		Answers: positive(c.IMAP.Answers), MessageLimit: c.IMAP.MessageLimit, SaveLimit: c.IMAP.SaveLimit, Limits: limitsOf(c.Limits),
 	}
 	plan := []planned{
 		{"lmtp", &lmtp.Server{
 			Accounts: st, Hostname: c.Hostname, Log: o.Log.Named("lmtp"), Metrics: lmtp.NewMetrics(o.Registry),
 			MaxSize: c.Limits.Message, MaxRecipients: c.LMTP.MaxRecipients, QuotaReject: c.LMTP.QuotaReject == "552",
-			Detail: lmtp.Detail(c.LMTP.Detail),
+			Detail: lmtp.Detail(c.LMTP.Detail), Limits: limitsOf(c.Limits),
 		}, c.LMTP.Listen, listen.Options{Max: c.Limits.Connections, MaxPerAddr: -1}},
 		{"postfix", &postfix.Server{
 			Accounts: st, QuotaReject: c.LMTP.QuotaReject == "552", Log: o.Log.Named("postfix"),
@@ -159,6 +161,14 @@ func (g *Gateway) plan(o Options) []planned {
 		Gatherer: o.Registry, Log: o.Log.Named("http"), Checks: map[string]observe.Check{"database": st.Ping},
 		Warnings: map[string]observe.Check{"certificate": func(context.Context) error { return g.certs.ExpiresSoon() }},
 	}, c.HTTP.Listen, listen.Options{}})
+}
+
+// limitsOf is what the servers of all protocols are told of the limits.
+func limitsOf(c config.Limits) serve.Limits {
+	return serve.Limits{
+		Early: c.OctetsBeforeLogin, Bad: c.BadCommands, Rate: positive(c.CommandsPerSecond), Burst: c.CommandsBurst,
+		Stall: c.Stall, MinRate: positive(c.MinRate),
+	}
 }
 
 // listen opens the listeners of a service; one without addresses is switched off.

@@ -17,6 +17,7 @@ import (
 
 	"postern/pkg/auth"
 	"postern/pkg/imap/wire"
+	"postern/pkg/serve"
 	"postern/pkg/store"
 
 	"github.com/emersion/go-imap/v2"
@@ -26,13 +27,12 @@ import (
 const (
 	maxLine         = 1 << 20   // octets of a command after login: a set of 100,000 UIDs fits
 	maxLineBefore   = 16 << 10  // and before: an access token fits
-	maxSkipBefore   = 16 << 20  // octets of a refused command that are skipped before login
-	maxSkipInflated = 256 << 20 // and of one that came compressed, which may be a thousand times smaller
-	maxBad          = 20        // commands in a row that are BAD, before login
+	maxSkipInflated = 256 << 20 // octets of a refused command that are skipped if it came compressed, and may be a thousand times smaller
 	maxEarly        = 100       // commands of any kind before login
 	maxFailures     = 5         // failed logins
 	handshakePeriod = 30 * time.Second
 	withdrawPeriod  = 500 * time.Millisecond
+	farewellPeriod  = 5 * time.Second // for a BYE to be taken
 )
 
 // conn is one connection. It belongs to one goroutine (rule 1), stream.stop excepted.
@@ -52,6 +52,8 @@ type conn struct {
 	user     string
 	account  store.Account // after login
 	stay     *auth.Stay    // the same time
+	pace     *serve.Pace   // the same time
+	slowed   bool          // it has been too fast for that
 	client   string        // what it calls itself
 	mask     mask          // what is not there for this client
 	most     limits
@@ -85,7 +87,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 		mask:    s.mask(),
 		most:    limits{s.MessageLimit, s.SaveLimit},
 	}
-	c.stream = &stream{net: nc, early: true, stall: cmp.Or(s.StallTimeout, DefaultStallTimeout)}
+	c.stream = &stream{net: nc, early: true, most: s.Limits.MaxEarly(), slack: s.Limits.Patience()}
 	c.stream.limit = c.started.Add(cmp.Or(s.LoginTimeout, DefaultLoginTimeout))
 	c.in = bufio.NewReaderSize(c.stream, readBuffer)
 	c.enc = wire.NewEncoder(nil)
@@ -191,8 +193,11 @@ func (c *conn) part(err error) string {
 	case errors.Is(err, errLogout):
 		return "logout"
 	case errors.As(err, &bye):
+		c.srv.Metrics.limited(bye.limit)
 		c.bye(bye.text)
 		return bye.reason
+	case errors.Is(err, errEarly):
+		return c.part(&farewell{"Too much without a login.", err.Error(), limitEarlyOctets})
 	case errors.Is(err, errStopping):
 		c.bye("The server is shutting down.")
 		return "shutdown"
@@ -201,8 +206,13 @@ func (c *conn) part(err error) string {
 		return "withdrawn"
 	case errors.Is(err, errHandshake):
 		return err.Error()
+	case errors.Is(c.stream.broken, os.ErrDeadlineExceeded):
+		c.srv.Metrics.limited(limitSlowReader)
+		return "client takes answers too slowly"
 	case c.stream.broken != nil:
 		return "write: " + c.stream.broken.Error()
+	case c.stream.slow(err):
+		return c.part(&farewell{"Too slow.", "client sends a command too slowly", limitSlowWriter})
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		c.bye("Autologout; idle for too long.")
 		return "timeout"
@@ -218,6 +228,7 @@ func (c *conn) part(err error) string {
 // bye tells the client that the connection ends.
 func (c *conn) bye(text string) {
 	c.acquire()
+	c.stream.parting = true
 	c.untagged("BYE", "", text)
 }
 
@@ -282,8 +293,11 @@ func ends(err error) bool {
 func (c *conn) readTag(ctx context.Context) (string, error) {
 	if tag := c.tag; tag != "" {
 		c.tag = ""
-		c.stream.wait(c.state == notAuthenticated, c.stream.stall)
+		c.stream.follow(c.state == notAuthenticated)
 		return tag, nil
+	}
+	if err := c.await(ctx); err != nil {
+		return "", err
 	}
 	for {
 		c.stream.wait(true, cmp.Or(c.srv.IdleTimeout, DefaultIdleTimeout))
@@ -301,13 +315,13 @@ func (c *conn) readTag(ctx context.Context) (string, error) {
 		}
 	}
 	c.acquire()
-	c.stream.wait(c.state == notAuthenticated, c.stream.stall)
+	c.stream.follow(c.state == notAuthenticated)
 	return c.dec.Tag(), c.dec.Lost()
 }
 
 func (c *conn) limits() wire.Limits {
 	if c.state == notAuthenticated {
-		return wire.Limits{Line: maxLineBefore, NonSync: maxSkipBefore, Without: c.mask}
+		return wire.Limits{Line: maxLineBefore, Without: c.mask}
 	}
 	l := wire.Limits{Line: maxLine, Literal: c.srv.maxMessage(), UTF8: c.enc.UTF8, Without: c.mask}
 	if c.stream.inflate != nil {
@@ -434,16 +448,16 @@ func (c *conn) after(r reply, end error) error {
 		return end
 	case c.leaving:
 		return errLogout
+	case c.bad >= c.srv.Limits.MaxBad():
+		return &farewell{"Too many bad commands.", "bad commands", limitBad}
 	case c.state != notAuthenticated:
 		c.early = 0
 		return nil
-	case c.bad >= maxBad:
-		return &farewell{"Too many bad commands.", "bad commands"}
 	case c.failures >= maxFailures:
-		return &farewell{"Too many failed logins.", "failed logins"}
+		return &farewell{"Too many failed logins.", "failed logins", limitFailures}
 	}
 	if c.early++; c.early >= maxEarly {
-		return &farewell{"Too many commands without a login.", "commands before login"}
+		return &farewell{"Too many commands without a login.", "commands before login", limitEarlyCommands}
 	}
 	return nil
 }

@@ -37,7 +37,7 @@ func (c *conn) idle(ctx context.Context, _ nothing) error {
 // endIdle reads a line and reports whether it ends IDLE. Empty lines are ignored, and a command without DONE before it, as
 // iOS sends, ends IDLE too and runs next.
 func (c *conn) endIdle() (bool, error) {
-	c.stream.wait(false, c.stream.stall)
+	c.stream.follow(false)
 	c.dec.Begin(c.limits())
 	if c.dec.AtEnd() && c.dec.Err() == nil {
 		return false, c.dec.End()

@@ -7,7 +7,7 @@ import (
 )
 
 // errDamaged ends the session of a client whose compressed data makes no sense.
-var errDamaged = &farewell{"The compressed data is damaged.", "damaged deflate data"}
+var errDamaged = &farewell{text: "The compressed data is damaged.", reason: "damaged deflate data"}
 
 const (
 	inflateInput    = readBuffer // octets read at a time; what was read behind COMPRESS fits

@@ -141,6 +141,7 @@ func (c *conn) enter(ctx context.Context, id auth.Identity, err error) error {
 	c.account, c.user, c.state = account, id.User, authenticated
 	c.stay = c.srv.Auth.Keep(id, c.peer, c.withdraw)
 	c.stay.Client(c.client)
+	c.pace = c.srv.Limits.Pace()
 	c.mask = c.mask.and(newMask(strings.Split(id.Disable, ",")))
 	c.stream.limit, c.stream.early = time.Time{}, false
 	c.log = c.log.With(zap.String("user", id.User))

@@ -13,7 +13,19 @@ type Metrics struct {
 	seconds    *prometheus.HistogramVec // command
 	octets     *prometheus.CounterVec   // direction
 	unreadable prometheus.Counter
+	limits     *prometheus.CounterVec // limit
 }
+
+// The limits that end sessions, or slow them down, as the metrics name them.
+const (
+	limitEarlyOctets   = "early-octets"
+	limitEarlyCommands = "early-commands"
+	limitFailures      = "failed-logins"
+	limitBad           = "bad-commands"
+	limitRate          = "command-rate"
+	limitSlowReader    = "slow-reader"
+	limitSlowWriter    = "slow-writer"
+)
 
 // NewMetrics makes and registers the metrics of IMAP. It panics when they are registered already.
 func NewMetrics(r prometheus.Registerer) *Metrics {
@@ -34,8 +46,16 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		unreadable: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "postern_imap_unreadable_messages_total", Help: "Messages that FETCH could not read from the store.",
 		}),
+		limits: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "postern_imap_limited_total", Help: "IMAP sessions that a limit has ended, or slowed down (command-rate), by limit.",
+		}, []string{"limit"}),
 	}
-	r.MustRegister(m.sessions, m.commands, m.seconds, m.octets, m.unreadable)
+	r.MustRegister(m.sessions, m.commands, m.seconds, m.octets, m.unreadable, m.limits)
+	for _, limit := range []string{
+		limitEarlyOctets, limitEarlyCommands, limitFailures, limitBad, limitRate, limitSlowReader, limitSlowWriter,
+	} {
+		m.limits.WithLabelValues(limit) // shown before there are any
+	}
 	return m
 }
 
@@ -61,6 +81,13 @@ func (m *Metrics) ran(name string, r result, took time.Duration) {
 	m.commands.WithLabelValues(name, string(r)).Inc()
 	if name != "IDLE" {
 		m.seconds.WithLabelValues(name).Observe(took.Seconds())
+	}
+}
+
+// limited counts a session that a limit has ended or slowed down; "" is none.
+func (m *Metrics) limited(limit string) {
+	if m != nil && limit != "" {
+		m.limits.WithLabelValues(limit).Inc()
 	}
 }
 

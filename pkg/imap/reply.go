@@ -32,6 +32,7 @@ func badf(format string, a ...any) error { return &badError{text: fmt.Sprintf(fo
 type farewell struct {
 	text   string // for the client
 	reason string // for the log
+	limit  string // which it is, for the metrics; "" for none
 }
 
 // Error implements error.

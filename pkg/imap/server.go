@@ -26,7 +26,6 @@ const (
 	DefaultIdleKeepalive                = 2 * time.Minute
 	DefaultLoginTimeout                 = 2 * time.Minute
 	DefaultIdleTimeout                  = 31 * time.Minute
-	DefaultStallTimeout                 = 5 * time.Minute
 	DefaultCommandTimeout               = 2 * time.Minute
 	DefaultProgressInterval             = 10 * time.Second
 	DefaultSessionsPerAccount           = 50
@@ -56,8 +55,8 @@ type Server struct {
 	IdleKeepalive  time.Duration
 	LoginTimeout   time.Duration // from the first octet to a login; DefaultLoginTimeout
 	IdleTimeout    time.Duration // between commands; DefaultIdleTimeout; at least 30 minutes by RFC 3501 §5.4
-	StallTimeout   time.Duration // for the rest of a command to come, and for a piece of output to be taken; DefaultStallTimeout
 	CommandTimeout time.Duration // for the store to answer; DefaultCommandTimeout
+	Limits         serve.Limits  // of one client
 
 	// ProgressInterval is how often the client of a command that takes long hears that it is at work (RFC 9585);
 	// DefaultProgressInterval.

@@ -360,7 +360,7 @@ func TestShutdownDeadline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
-		b.server.StallTimeout = time.Hour
+		b.server.Limits.Stall = time.Hour
 		b.start()
 		p := b.dial(t, "l")
 		p.say(t, "a APPEND INBOX {100}")

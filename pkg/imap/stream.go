@@ -4,8 +4,11 @@ import (
 	"bufio"
 	"errors"
 	"net"
+	"os"
 	"sync"
 	"time"
+
+	"postern/pkg/serve"
 )
 
 const (
@@ -21,6 +24,8 @@ var (
 	errWithdrawn = errors.New("login withdrawn")
 	// errInterrupted ends a read that is no longer wanted.
 	errInterrupted = errors.New("interrupted")
+	// errEarly ends a session that has sent too much without a login.
+	errEarly = errors.New("too many octets without a login")
 )
 
 // writers, and before the login earlyWriters, are lent to sessions that have something to say, so that one that waits holds
@@ -34,18 +39,21 @@ var (
 // wait for input. All but stop belongs to the session's goroutine.
 type stream struct {
 	net     net.Conn
-	w       *bufio.Writer // nil while there is nothing to say
-	stall   time.Duration // how long one write may take
-	limit   time.Time     // and when it must have ended, if not zero
-	early   bool          // nobody has logged in
-	shared  bool          // a reader is at work beside the owner, who flushes
-	in, out int64         // octets
-	broken  error         // of a write; there is no point in another
-	inflate *inflater     // nil unless the session is compressed, see compress.go
+	w       *bufio.Writer  // nil while there is nothing to say
+	slack   serve.Patience // with reads in the middle of a command, and with writes
+	limit   time.Time      // when reads must have ended, if not zero
+	early   bool           // nobody has logged in
+	most    int64          // what in may come to meanwhile
+	parting bool           // BYE is being said
+	shared  bool           // a reader is at work beside the owner, who flushes
+	in, out int64          // octets
+	broken  error          // of a write; there is no point in another
+	inflate *inflater      // nil unless the session is compressed, see compress.go
 	deflate *deflater
 
 	mu       sync.Mutex
 	patience time.Duration // how long the next read may take, 0 means for ever
+	within   bool          // it is in the middle of a command: slack says how long
 	between  bool          // no command is running, or none that is worth waiting for
 	stopping error         // why the session is to end when no command runs; nil if it is not
 	hurry    func()        // has the running command end when the session is to; nil if it need not
@@ -67,11 +75,19 @@ func (s *stream) receive(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	if err := s.arm(); err != nil {
+	if s.early && s.in >= s.most {
+		return 0, errEarly
+	}
+	start := time.Now()
+	within, err := s.arm(start)
+	if err != nil {
 		return 0, err
 	}
 	n, err := s.net.Read(p)
 	s.in += int64(n)
+	if within {
+		s.slack.Spent(time.Since(start), n)
+	}
 	switch {
 	case err == nil:
 	case s.stopped():
@@ -82,24 +98,27 @@ func (s *stream) receive(p []byte) (int, error) {
 	return n, err
 }
 
-// arm sets the deadline of the next read.
-func (s *stream) arm() error {
+// arm sets the deadline of the next read, and reports whether it is in the middle of a command.
+func (s *stream) arm(now time.Time) (within bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var at time.Time
-	if s.patience > 0 {
-		at = time.Now().Add(s.patience)
+	switch {
+	case s.within:
+		at = now.Add(s.slack.Left())
+	case s.patience > 0:
+		at = now.Add(s.patience)
 	}
 	if !s.limit.IsZero() && (at.IsZero() || s.limit.Before(at)) {
 		at = s.limit
 	}
 	switch {
 	case s.between && s.stopping != nil:
-		return s.stopping
+		return false, s.stopping
 	case s.hushed:
-		return errInterrupted
+		return false, errInterrupted
 	}
-	return s.net.SetReadDeadline(at)
+	return s.within, s.net.SetReadDeadline(at)
 }
 
 // interrupt ends the read that is under way, and those that begin before resume. It may be called from any goroutine.
@@ -114,7 +133,7 @@ func (s *stream) interrupt() {
 func (s *stream) resume() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.hushed, s.shared, s.patience = false, false, s.stall
+	s.hushed, s.shared, s.within = false, false, true
 }
 
 func (s *stream) interrupted() bool {
@@ -175,11 +194,18 @@ func (s *stream) cause() error {
 	return s.stopping
 }
 
-// wait says whether the session waits for a command, and how long it may.
+// wait says whether the session waits for a command, or for nothing, and how long it may.
 func (s *stream) wait(between bool, patience time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.between, s.patience = between, patience
+	s.between, s.patience, s.within = between, patience, false
+}
+
+// follow says that what is read next belongs to a command that has begun, and whether that is worth waiting for.
+func (s *stream) follow(between bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.between, s.within = between, true
 }
 
 // Write implements io.Writer, for w.
@@ -195,14 +221,34 @@ func (s *stream) send(p []byte) (n int, err error) {
 	if s.broken != nil {
 		return 0, s.broken
 	}
+	start := time.Now()
 	defer func() {
 		s.out += int64(n)
 		s.broken = err
+		s.slack.Spent(time.Since(start), n)
 	}()
-	if err := s.net.SetWriteDeadline(time.Now().Add(s.stall)); err != nil {
+	if err := s.net.SetWriteDeadline(s.until(start)); err != nil {
 		return 0, err
 	}
 	return s.net.Write(p)
+}
+
+// until is when a write that begins now must have ended. The last words have a time of their own: what they are about may be that
+// there is none left.
+func (s *stream) until(now time.Time) time.Time {
+	at := now.Add(s.slack.Left())
+	switch {
+	case s.parting:
+		return now.Add(farewellPeriod)
+	case !s.limit.IsZero() && s.limit.Before(at):
+		return s.limit
+	}
+	return at
+}
+
+// slow reports whether the client has used up the patience there was with it in the middle of something.
+func (s *stream) slow(err error) bool {
+	return errors.Is(err, os.ErrDeadlineExceeded) && s.slack.Left() <= 0
 }
 
 // acquire makes sure that there is a buffer to write to.

@@ -18,9 +18,9 @@ const freshFor = 5 * time.Second
 
 var (
 	// errDeleted: RFC 2180 §3.3 leaves BYE as the only answer that every client understands.
-	errDeleted = &farewell{"The selected mailbox has been deleted.", "mailbox deleted"}
+	errDeleted = &farewell{text: "The selected mailbox has been deleted.", reason: "mailbox deleted"}
 	// errLost: rather than guess what has gone, have the client start over.
-	errLost = &farewell{"Too much has changed, please reconnect.", "tombstones swept"}
+	errLost = &farewell{text: "Too much has changed, please reconnect.", reason: "tombstones swept"}
 )
 
 // ahead is the mailbox as a command that changed it has read it again, and what is new in it.

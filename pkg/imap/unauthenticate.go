@@ -14,6 +14,7 @@ func (c *conn) unauthenticate(context.Context, nothing) error {
 	c.forget()
 	c.state, c.log = notAuthenticated, c.base
 	c.stream.limit, c.stream.early = time.Now().Add(cmp.Or(c.srv.LoginTimeout, DefaultLoginTimeout)), true
+	c.stream.most = c.stream.in + c.srv.Limits.MaxEarly()
 	c.answer(c.capabilities(), "Who are you?")
 	return nil
 }
@@ -25,7 +26,7 @@ func (c *conn) forget() {
 	c.unwatchMetadata()
 	c.unnotify()
 	c.stay.Leave()
-	c.stay = nil
+	c.stay, c.pace = nil, nil
 	if c.account != nil {
 		c.srv.dismiss(c.account.ID(), c.peer.Addr)
 	}

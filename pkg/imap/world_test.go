@@ -261,12 +261,13 @@ func directSet(_ *testing.T, w *world, _ *script, words []string) error {
 	}
 	durations := map[string]*time.Duration{
 		"idle-keepalive": &w.server.IdleKeepalive, "idle-timeout": &w.server.IdleTimeout,
-		"login-timeout": &w.server.LoginTimeout, "stall-timeout": &w.server.StallTimeout,
+		"login-timeout": &w.server.LoginTimeout, "stall-timeout": &w.server.Limits.Stall,
 		"progress-interval": &w.server.ProgressInterval, "search-time": &w.store.searchTime,
 	}
 	numbers := map[string]*int{
 		"compressed":    &w.server.MaxCompressed,
 		"message-limit": &w.server.MessageLimit, "save-limit": &w.server.SaveLimit,
+		"bad-commands": &w.server.Limits.Bad, "min-rate": &w.server.Limits.MinRate,
 		"sessions": &w.server.MaxSessionsPerAccountAndAddress, "sessions-all": &w.server.MaxSessionsPerAccount,
 	}
 	var err error
@@ -289,6 +290,8 @@ func directSet(_ *testing.T, w *world, _ *script, words []string) error {
 		w.server.Admin = words[1]
 	case words[0] == "admins":
 		w.server.Admins = []string{strings.ToUpper(w.account.Address())}
+	case words[0] == "early-octets":
+		w.server.Limits.Early, err = strconv.ParseInt(words[1], 10, 64)
 	case words[0] == "max-message":
 		w.server.MaxMessage, err = strconv.ParseInt(words[1], 10, 64)
 	default:

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"postern/pkg/serve"
 )
 
 const (
@@ -23,15 +25,22 @@ const (
 	maxLine = 4 << 10
 	// maxDiscard is how much of a line that is too long is skipped before the session ends.
 	maxDiscard = 1 << 20
-	// maxBad is how many commands that are not LMTP a session may send.
-	maxBad = 20
+	// handshakeTime is how long that of TLS may take.
+	handshakeTime = time.Minute
+	// farewellTime is the least a write may take: the last words are said to one who has been too slow.
+	farewellTime = 5 * time.Second
 
 	readBuffer  = 32 << 10
 	writeBuffer = 4 << 10
 )
 
-// errQuit ends a session after what has been written is flushed.
-var errQuit = errors.New("quit")
+var (
+	// errQuit ends a session after what has been written is flushed.
+	errQuit = errors.New("quit")
+	// errSlowWriter and errSlowReader end one whose client cannot be waited for.
+	errSlowWriter = errors.New("client sends too slowly")
+	errSlowReader = errors.New("client takes replies too slowly")
+)
 
 // conn is one session. Its goroutine owns it; mu guards what Shutdown looks at.
 type conn struct {
@@ -44,13 +53,15 @@ type conn struct {
 	connected time.Time
 	commands  map[string]command // the table, at one remove: BDAT reads commands itself, and a variable must not lead to itself
 
-	peer   netip.Addr // unset on a Unix socket
-	secure bool       // TLS
-	helo   string     // what LHLO said; empty before it
-	env    *envelope  // the transaction; nil outside one
-	pushed *string    // a line to be read again
-	broken error      // why nothing more can be read
-	bad    int
+	peer   netip.Addr     // unset on a Unix socket
+	secure bool           // TLS
+	helo   string         // what LHLO said; empty before it
+	env    *envelope      // the transaction; nil outside one
+	pushed *string        // a line to be read again
+	broken error          // why nothing more can be read
+	bad    int            // commands in a row
+	idle   bool           // the next octet is the first of a command
+	slack  serve.Patience // with all others, and with writes
 	tally  tally
 
 	mu      sync.Mutex
@@ -65,7 +76,7 @@ type tally struct {
 }
 
 func newConn(s *Server, nc net.Conn) *conn {
-	c := &conn{server: s, nc: nc, id: rand.Text()[:12], connected: time.Now(), commands: commands}
+	c := &conn{server: s, nc: nc, id: rand.Text()[:12], connected: time.Now(), commands: commands, slack: s.Limits.Patience()}
 	c.in = bufio.NewReaderSize(source{c}, readBuffer)
 	c.out = bufio.NewWriterSize(sink{c}, writeBuffer)
 	return c
@@ -97,7 +108,7 @@ func (c *conn) handshake(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.server.writeTimeout())
+	ctx, cancel := context.WithTimeout(ctx, handshakeTime)
 	defer cancel()
 	c.secure = true
 	return secure.HandshakeContext(ctx)
@@ -131,20 +142,29 @@ func (c *conn) conclude(err error) error {
 	case c.stopped():
 		c.say(&reply{421, "4.3.2", "Shutting down, try again later."})
 		return errors.New("server is shutting down")
+	case errors.Is(c.broken, errSlowWriter):
+		c.server.Metrics.limited(limitSlowWriter)
+		c.say(&reply{421, "4.4.2", "Too slow, closing."})
+		return c.broken
+	case errors.Is(c.broken, errSlowReader):
+		c.server.Metrics.limited(limitSlowReader)
+		return c.broken
 	case errors.Is(c.broken, os.ErrDeadlineExceeded):
 		c.say(&reply{421, "4.4.2", "Timeout, closing."})
 		return c.broken
 	case c.broken != nil:
 		return c.broken
 	case !errors.As(err, &r):
+		c.bad = 0
 		return err
 	}
 	c.say(r)
-	if r.bad() {
-		c.bad++
+	if c.bad++; !r.bad() {
+		c.bad = 0
 	}
 	switch {
-	case c.bad > maxBad:
+	case c.bad >= c.server.Limits.MaxBad():
+		c.server.Metrics.limited(limitBad)
 		c.say(&reply{421, "4.7.0", "Too many errors, closing."})
 		return errors.New("too many bad commands")
 	case r == badChunk:
@@ -170,6 +190,7 @@ func (c *conn) readLine() (string, error) {
 	}
 	c.setWaiting(true)
 	defer c.setWaiting(false)
+	c.idle = c.in.Buffered() == 0
 	line, err := c.in.ReadSlice('\n')
 	switch {
 	case errors.Is(err, bufio.ErrBufferFull), err == nil && len(line) > maxLine:
@@ -239,23 +260,38 @@ func reason(err error) string {
 	return err.Error()
 }
 
-// source is what c.in reads from. Each read has the whole ReadTimeout: a large message may take its time.
+// source is what c.in reads from. A large message may take its time, as long as it comes.
 type source struct{ c *conn }
 
 func (s source) Read(p []byte) (int, error) {
-	if err := s.c.out.Flush(); err != nil {
+	c := s.c
+	if err := c.out.Flush(); err != nil {
 		return 0, err
 	}
-	s.c.setDeadline()
-	n, err := s.c.nc.Read(p)
-	s.c.tally.in += int64(n)
+	start, idle := time.Now(), c.idle
+	c.idle = false
+	c.setDeadline(start, idle)
+	n, err := c.nc.Read(p)
+	c.tally.in += int64(n)
+	if idle {
+		return n, err
+	}
+	c.slack.Spent(time.Since(start), n)
+	if errors.Is(err, os.ErrDeadlineExceeded) && c.slack.Left() <= 0 {
+		err = errSlowWriter
+	}
 	return n, err
 }
 
-func (c *conn) setDeadline() {
+// setDeadline bounds a read that begins now.
+func (c *conn) setDeadline(now time.Time, idle bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	deadline := time.Now().Add(c.server.readTimeout())
+	patience := c.server.readTimeout()
+	if !idle {
+		patience = min(patience, c.slack.Left())
+	}
+	deadline := now.Add(patience)
 	if c.closing && c.waiting {
 		deadline = time.Unix(1, 0)
 	}
@@ -266,8 +302,13 @@ func (c *conn) setDeadline() {
 type sink struct{ c *conn }
 
 func (s sink) Write(p []byte) (int, error) {
-	s.c.nc.SetWriteDeadline(time.Now().Add(s.c.server.writeTimeout()))
+	start := time.Now()
+	s.c.nc.SetWriteDeadline(start.Add(max(s.c.slack.Left(), farewellTime)))
 	n, err := s.c.nc.Write(p)
+	s.c.slack.Spent(time.Since(start), n)
 	s.c.tally.out += int64(n)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = errSlowReader
+	}
 	return n, err
 }

@@ -13,7 +13,15 @@ type Metrics struct {
 	deliveries *prometheus.CounterVec
 	seconds    prometheus.Histogram
 	octets     prometheus.Counter
+	limits     *prometheus.CounterVec // limit
 }
+
+// The limits that end sessions, as the metrics name them.
+const (
+	limitBad        = "bad-commands"
+	limitSlowReader = "slow-reader"
+	limitSlowWriter = "slow-writer"
+)
 
 // NewMetrics makes Metrics and registers them.
 func NewMetrics(r prometheus.Registerer) *Metrics {
@@ -35,9 +43,22 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		octets: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "postern_lmtp_delivered_octets_total", Help: "Octets of delivered messages, counted for each recipient.",
 		}),
+		limits: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "postern_lmtp_limited_total", Help: "LMTP sessions that a limit has ended, by limit.",
+		}, []string{"limit"}),
 	}
-	r.MustRegister(m.sessions, m.commands, m.deliveries, m.seconds, m.octets)
+	r.MustRegister(m.sessions, m.commands, m.deliveries, m.seconds, m.octets, m.limits)
+	for _, limit := range []string{limitBad, limitSlowReader, limitSlowWriter} {
+		m.limits.WithLabelValues(limit) // shown before there are any
+	}
 	return m
+}
+
+// limited counts a session that a limit has ended.
+func (m *Metrics) limited(limit string) {
+	if m != nil {
+		m.limits.WithLabelValues(limit).Inc()
+	}
 }
 
 func (m *Metrics) begin() {

@@ -40,8 +40,8 @@ type Server struct {
 	Spool         message.SpoolOptions // where a message waits for its end; Limit is MaxSize
 
 	ReadTimeout    time.Duration // silence that ends a session; 0 means 5 minutes (RFC 5321 §4.5.3.2.7)
-	WriteTimeout   time.Duration // how long a client may take to accept a reply; 0 means 1 minute
 	DeliverTimeout time.Duration // how long the store may take for one recipient; 0 means 1 minute
+	Limits         serve.Limits  // of one client: Bad, Stall and MinRate
 
 	sessions serve.Sessions
 }
@@ -62,5 +62,4 @@ func (s *Server) logger() *zap.Logger { return cmp.Or(s.Log, zap.NewNop()) }
 func (s *Server) maxSize() int64                { return cmp.Or(s.MaxSize, 100<<20) }
 func (s *Server) maxRecipients() int            { return cmp.Or(s.MaxRecipients, 1000) }
 func (s *Server) readTimeout() time.Duration    { return cmp.Or(s.ReadTimeout, 5*time.Minute) }
-func (s *Server) writeTimeout() time.Duration   { return cmp.Or(s.WriteTimeout, time.Minute) }
 func (s *Server) deliverTimeout() time.Duration { return cmp.Or(s.DeliverTimeout, time.Minute) }

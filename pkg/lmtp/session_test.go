@@ -19,6 +19,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
+
+	"postern/pkg/serve"
 )
 
 // TestClient lets another implementation deliver.
@@ -126,7 +128,15 @@ func TestLineTooLong(t *testing.T) {
 func TestTooManyBadCommands(t *testing.T) {
 	t.Parallel()
 	c := newWorld(t).dial()
-	for range maxBad + 1 {
+	for range 2 { // they are counted in a row
+		for range serve.DefaultBad - 1 {
+			c.say("GET / HTTP/1.1")
+			c.hear("500 5.5.1")
+		}
+		c.say("NOOP")
+		c.hear("250")
+	}
+	for range serve.DefaultBad {
 		c.say("GET / HTTP/1.1")
 		c.hear("500 5.5.1")
 	}
@@ -139,7 +149,7 @@ func TestTooManyBadCommands(t *testing.T) {
 func TestNobodyAgainAndAgain(t *testing.T) {
 	t.Parallel()
 	c := newWorld(t).dial()
-	for range 2 * maxBad {
+	for range 2 * serve.DefaultBad {
 		c.write("MAIL FROM:<sender@example.net>\r\nRCPT TO:<nobody@example.org>\r\nDATA\r\nRSET\r\n")
 		c.hear("250 2.1.0")
 		c.hear("550 5.1.1")

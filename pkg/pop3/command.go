@@ -82,6 +82,9 @@ func (c *conn) dispatch(ctx context.Context, line string) error {
 		c.server.Metrics.observe("unknown", resultBad, 0)
 		return &refusal{text: "Unknown command.", result: resultBad}
 	}
+	if c.drop == nil && c.tally.commands > maxEarly && cmd.name != "QUIT" {
+		return errTooMany
+	}
 	start := time.Now()
 	err := c.allow(cmd)
 	if err == nil {

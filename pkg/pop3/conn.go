@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap"
 
 	"postern/pkg/auth"
+	"postern/pkg/serve"
 )
 
 const (
@@ -29,8 +30,6 @@ const (
 	maxDiscard = 1 << 20
 	// maxEarly is how many commands there may be without a login.
 	maxEarly = 100
-	// maxBad is how many commands that are not POP3 a session may send.
-	maxBad = 20
 	// withdrawTime is how long a running command may go on when the login is good no longer.
 	withdrawTime = 500 * time.Millisecond
 	// readBuffer is what a session holds for as long as it lasts.
@@ -72,11 +71,15 @@ type conn struct {
 	connected time.Time
 	commands  map[string]command // the table, at one remove: AUTH reads commands itself, and a variable must not lead to itself
 
-	user   string     // what USER said, until PASS
-	drop   *maildrop  // nil until login
-	stay   *auth.Stay // the same time
-	pushed *string    // a line to be read again
-	broken error      // why nothing more can be read
+	user   string         // what USER said, until PASS
+	drop   *maildrop      // nil until login
+	stay   *auth.Stay     // the same time
+	pace   *serve.Pace    // the same time
+	slowed bool           // it has been too fast for that
+	slack  serve.Patience // with writes
+	pushed *string        // a line to be read again
+	broken error          // why nothing more can be read
+	bad    int            // commands in a row
 	tally  tally
 
 	mu      sync.Mutex
@@ -87,13 +90,13 @@ type conn struct {
 
 // tally is what the line at the end of a session tells.
 type tally struct {
-	commands, bad, failures int
-	retrieved, removed      int
-	in, out                 int64
+	commands, failures int
+	retrieved, removed int
+	in, out            int64
 }
 
 func newConn(s *Server, nc net.Conn) *conn {
-	c := &conn{server: s, nc: nc, id: rand.Text()[:12], connected: time.Now(), commands: commands}
+	c := &conn{server: s, nc: nc, id: rand.Text()[:12], connected: time.Now(), commands: commands, slack: s.Limits.Patience()}
 	c.in = bufio.NewReaderSize(source{c}, readBuffer)
 	return c
 }
@@ -152,12 +155,12 @@ func (c *conn) converse(ctx context.Context) (err error) {
 	}()
 	c.ok(c.server.Hostname + " POP3 server ready.") // no timestamp: there is no APOP (RFC 1939 §7)
 	for {
+		if err := c.await(ctx); err != nil {
+			return err
+		}
 		line, err := c.readLine(mayCarry)
 		if err == nil {
 			err = c.dispatch(ctx, line)
-		}
-		if c.drop == nil && c.tally.commands >= maxEarly && !errors.Is(err, errQuit) {
-			return errors.New("too many commands without a login")
 		}
 		if err = c.conclude(err); err != nil {
 			return err
@@ -168,25 +171,34 @@ func (c *conn) converse(ctx context.Context) (err error) {
 // conclude answers a command that failed, and returns an error if the session cannot go on.
 func (c *conn) conclude(err error) error {
 	switch {
+	case errors.Is(c.broken, errTooMuch):
+		c.refuse(errTooMuch.refusal)
+		return errTooMuch
 	case c.broken != nil:
 		return c.broken
 	case err == nil:
+		c.bad = 0
 		return nil
 	case errors.Is(err, errQuit), errors.Is(err, errCutShort):
 		return err
 	}
 	r := c.refusal(err)
-	c.refuse(r)
-	if r.result == resultBad {
-		c.tally.bad++
+	if c.bad++; r.result != resultBad {
+		c.bad = 0
 	}
+	var last *limit
 	switch {
-	case c.tally.bad > maxBad:
-		return errors.New("too many bad commands")
+	case errors.As(err, &last):
+	case c.bad >= c.server.Limits.MaxBad():
+		last = errTooBad
 	case c.tally.failures >= maxFailures:
-		return errors.New("too many failed logins")
+		last = &limit{r, limitFailures, "too many failed logins"}
+	default:
+		c.refuse(r)
+		return nil
 	}
-	return nil
+	c.refuse(last.refusal)
+	return last
 }
 
 // readLine returns the next line without its end. Everything written so far is flushed if the line has not arrived yet,
@@ -317,6 +329,10 @@ func (c *conn) Abort() {
 }
 
 func (c *conn) logEnd(err error) {
+	var last *limit
+	if errors.As(err, &last) {
+		c.server.Metrics.limited(last.name)
+	}
 	c.log.Info("session ended",
 		zap.Int("commands", c.tally.commands), zap.Int("retrieved", c.tally.retrieved), zap.Int("removed", c.tally.removed),
 		zap.Int64("in", c.tally.in), zap.Int64("out", c.tally.out),
@@ -326,7 +342,10 @@ func (c *conn) logEnd(err error) {
 func (c *conn) reason(err error) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	var last *limit
 	switch {
+	case errors.As(err, &last):
+		return last.reason
 	case errors.Is(err, errQuit):
 		return "quit"
 	case errors.Is(err, io.EOF):
@@ -347,6 +366,9 @@ func (s source) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	defer s.c.acquire()
+	if s.c.drop == nil && s.c.tally.in >= s.c.server.Limits.MaxEarly() {
+		return 0, errTooMuch
+	}
 	n, err := s.c.nc.Read(p)
 	s.c.tally.in += int64(n)
 	return n, err
@@ -381,8 +403,22 @@ func (c *conn) release() error {
 type sink struct{ c *conn }
 
 func (s sink) Write(p []byte) (int, error) {
-	s.c.nc.SetWriteDeadline(time.Now().Add(s.c.server.writeTimeout()))
+	start := time.Now()
+	s.c.nc.SetWriteDeadline(s.c.until(start))
 	n, err := s.c.nc.Write(p)
+	s.c.slack.Spent(time.Since(start), n)
 	s.c.tally.out += int64(n)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = errTooSlow
+	}
 	return n, err
+}
+
+// until is when a write that begins now must have ended.
+func (c *conn) until(now time.Time) time.Time {
+	at := now.Add(c.slack.Left())
+	if early := c.connected.Add(c.server.loginTimeout()); c.drop == nil && early.Before(at) {
+		return early
+	}
+	return at
 }

@@ -124,6 +124,7 @@ func (c *conn) enter(ctx context.Context, id auth.Identity, err error) error {
 	}
 	c.drop = drop
 	c.stay = c.server.Auth.Keep(id, c.peer, c.withdraw)
+	c.pace = c.server.Limits.Pace()
 	c.log = c.log.With(zap.String("user", id.User))
 	c.ok("Logged in, " + drop.summary() + ".")
 	if err := c.release(); err != nil {

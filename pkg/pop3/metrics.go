@@ -24,7 +24,18 @@ type Metrics struct {
 	commands *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
 	octets   *prometheus.CounterVec
+	limits   *prometheus.CounterVec // limit
 }
+
+// The limits that end sessions, or slow them down, as the metrics name them.
+const (
+	limitEarlyOctets   = "early-octets"
+	limitEarlyCommands = "early-commands"
+	limitFailures      = "failed-logins"
+	limitBad           = "bad-commands"
+	limitRate          = "command-rate"
+	limitSlowReader    = "slow-reader"
+)
 
 // NewMetrics makes Metrics and registers them.
 func NewMetrics(r prometheus.Registerer) *Metrics {
@@ -42,9 +53,22 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		octets: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "postern_pop3_octets_total", Help: "Octets of ended POP3 sessions, by direction: in, out.",
 		}, []string{"direction"}),
+		limits: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "postern_pop3_limited_total", Help: "POP3 sessions that a limit has ended, or slowed down (command-rate), by limit.",
+		}, []string{"limit"}),
 	}
-	r.MustRegister(m.sessions, m.commands, m.seconds, m.octets)
+	r.MustRegister(m.sessions, m.commands, m.seconds, m.octets, m.limits)
+	for _, limit := range []string{limitEarlyOctets, limitEarlyCommands, limitFailures, limitBad, limitRate, limitSlowReader} {
+		m.limits.WithLabelValues(limit) // shown before there are any
+	}
 	return m
+}
+
+// limited counts a session that a limit has ended or slowed down.
+func (m *Metrics) limited(limit string) {
+	if m != nil {
+		m.limits.WithLabelValues(limit).Inc()
+	}
 }
 
 func (m *Metrics) begin() {

@@ -24,8 +24,8 @@ type Server struct {
 
 	LoginTimeout time.Duration // how long a client may take to log in; 0 means 2 minutes
 	IdleTimeout  time.Duration // silence after login that ends a session; 0 means 10 minutes, the least RFC 1939 §3 allows
-	WriteTimeout time.Duration // how long a client may take to accept 16 KiB; 0 means 1 minute
 	StoreTimeout time.Duration // how long one call of the store may take; 0 means 30 seconds
+	Limits       serve.Limits  // of one client
 
 	sessions serve.Sessions
 }
@@ -44,5 +44,4 @@ func (s *Server) logger() *zap.Logger { return cmp.Or(s.Log, zap.NewNop()) }
 
 func (s *Server) loginTimeout() time.Duration { return cmp.Or(s.LoginTimeout, 2*time.Minute) }
 func (s *Server) idleTimeout() time.Duration  { return cmp.Or(s.IdleTimeout, 10*time.Minute) }
-func (s *Server) writeTimeout() time.Duration { return cmp.Or(s.WriteTimeout, time.Minute) }
 func (s *Server) storeTimeout() time.Duration { return cmp.Or(s.StoreTimeout, 30*time.Second) }

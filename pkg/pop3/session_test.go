@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"postern/pkg/auth"
+	"postern/pkg/serve"
 )
 
 // talk is a connection driven by a test.
@@ -86,9 +87,12 @@ func (c *talk) hearEnd() {
 	}
 }
 
+// talkative lets much be said without a login.
+func talkative(s *Server) { s.Limits.Early = 8 * maxDiscard }
+
 func TestLineTooLong(t *testing.T) {
 	t.Parallel()
-	c := newWorld(t).dial()
+	c := newWorld(t, talkative).dial()
 	for _, n := range []int{maxLine, 3 * maxLine, maxDiscard / 2} {
 		c.say("USER " + strings.Repeat("x", n))
 		c.hear("-ERR Line too long.")
@@ -100,7 +104,7 @@ func TestLineTooLong(t *testing.T) {
 // TestLongResponse: what carries a response of SASL may be longer, in the command or after it, but not without end.
 func TestLongResponse(t *testing.T) {
 	t.Parallel()
-	c := newWorld(t).dial()
+	c := newWorld(t, talkative).dial()
 	for _, n := range []int{maxLine, maxResponse - 100, maxResponse, maxDiscard / 2} {
 		want := "-ERR [AUTH]"
 		if n >= maxResponse {
@@ -135,11 +139,35 @@ func TestLineWithoutEnd(t *testing.T) {
 func TestTooManyBadCommands(t *testing.T) {
 	t.Parallel()
 	c := newWorld(t).login()
-	for range maxBad + 1 {
-		c.say("EHLO example.org")
-		c.hear("-ERR Unknown command.")
+	for _, last := range []string{"NOOP", "EHLO example.org"} { // they are counted in a row
+		for range serve.DefaultBad - 1 {
+			c.say("EHLO example.org")
+			c.hear("-ERR Unknown command.")
+		}
+		c.say(last)
+		c.hear(map[bool]string{true: "+OK", false: "-ERR Too many bad commands."}[last == "NOOP"])
 	}
 	c.hearEnd()
+}
+
+func TestTooManyOctetsBeforeLogin(t *testing.T) {
+	t.Parallel()
+	const most = 4 << 10
+	w := newWorld(t, func(s *Server) { s.Limits.Early = most })
+	for _, said := range []string{"", "AUTH PLAIN\r\n", strings.Repeat("LANG en\r\n", 99)} {
+		said += strings.Repeat("x", most-len(said)-2) // no more: what is not read when it is closed may reset a connection
+		c := w.dial()
+		c.say(said)
+		heard, err := io.ReadAll(c.in)
+		if err != nil || !strings.HasSuffix(string(heard), "-ERR Too much without a login.\r\n") {
+			t.Errorf("%.20q: heard %q, %v", said, heard, err)
+		}
+	}
+	c := w.login()
+	for range 1000 {
+		c.say("NOOP")
+		c.hear("+OK")
+	}
 }
 
 func TestTooManyCommandsBeforeLogin(t *testing.T) {
@@ -149,6 +177,8 @@ func TestTooManyCommandsBeforeLogin(t *testing.T) {
 		c.say("LANG en")
 		c.hear("+OK")
 	}
+	c.say("LANG en")
+	c.hear("-ERR Too many commands without a login.")
 	c.hearEnd()
 }
 
@@ -203,7 +233,7 @@ func TestTimeouts(t *testing.T) {
 	})
 	t.Run("write", func(t *testing.T) {
 		t.Parallel()
-		w := newWorld(t, func(s *Server) { s.WriteTimeout = 50 * time.Millisecond })
+		w := newWorld(t, func(s *Server) { s.Limits.Stall = 50 * time.Millisecond })
 		w.deliver("S: a\r\n\r\n" + strings.Repeat(strings.Repeat("x", 70)+"\r\n", 250_000))
 		c := w.login()
 		c.say("RETR 1")

@@ -1,5 +1,5 @@
-// Package serve accepts connections for a server, keeps track of their sessions, and drains them when the server stops. It
-// knows no protocol.
+// Package serve accepts connections for a server, keeps track of their sessions, and drains them when the server stops;
+// and says how much one client may ask and how slow it may be. It knows no protocol.
 package serve
 
 import (
