@@ -379,7 +379,7 @@ func (c *conn) briefly(ctx context.Context) (context.Context, context.CancelFunc
 // are there to ask it, the others have done what they say. end says that the session must end after the reply.
 func (c *conn) news(ctx context.Context, row *command, err error) (outcome, end error) {
 	if c.sel != nil {
-		defer func(s *selected) { s.ahead = nil }(c.sel) // it is good for this command only
+		defer func(s *selected) { s.ahead, s.wrote = nil, 0 }(c.sel) // they are good for this command only
 	}
 	if row == nil || c.sel == nil || row.flags.has(changesMailbox) || err != nil && replyFor(err).status == "BAD" {
 		return err, nil

@@ -412,11 +412,12 @@ func (f *fetching) setSeen(ctx context.Context) error {
 		return nil
 	}
 	ch := store.FlagChange{Op: imap.StoreFlagsAdd, Flags: []imap.Flag{imap.FlagSeen}}
-	_, err := f.c.sel.account.SetFlags(ctx, f.c.sel.box.ID, store.UIDSetOf(f.seen), ch)
+	res, err := f.c.sel.account.SetFlags(ctx, f.c.sel.box.ID, store.UIDSetOf(f.seen), ch)
 	f.seen = f.seen[:0]
 	if err != nil {
 		return fmt.Errorf("mark as seen: %w", err)
 	}
+	f.c.sel.wrote = res.ModSeq
 	return nil
 }
 

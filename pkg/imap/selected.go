@@ -18,13 +18,14 @@ type selected struct {
 	recent   imap.UIDSet // messages that are \Recent for this session
 	watch    *store.Watch
 
-	news     bool        // the watch has fired since the last query
-	ahead    *ahead      // what the command has seen already, for the news that follow it
-	checked  time.Time   // when the store was last asked for changes
-	told     uint32      // RECENT, as last reported
-	untold   bool        // EXISTS has changed, which the client does not want to hear of, see NOTIFY
-	keywords []imap.Flag // those the client knows of
-	place    place       // in the content of a part that is fetched in fragments
+	news     bool         // the watch has fired since the last query
+	ahead    *ahead       // what the command has seen already, for the news that follow it
+	wrote    store.ModSeq // that of the command's own change, if it made one
+	checked  time.Time    // when the store was last asked for changes
+	told     uint32       // RECENT, as last reported
+	untold   bool         // EXISTS has changed, which the client does not want to hear of, see NOTIFY
+	keywords []imap.Flag  // those the client knows of
+	place    place        // in the content of a part that is fetched in fragments
 	live     []*liveSearch
 	touched  []imap.UID  // messages that have changed since the live searches were last brought up to date
 	saved    imap.UIDSet // "$": the result of the latest search that was to be saved, see saveResult

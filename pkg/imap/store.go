@@ -98,7 +98,7 @@ func (c *conn) storeFlags(ctx context.Context, r storeRequest) error {
 	if err != nil {
 		return fmt.Errorf("store flags: %w", err)
 	}
-	snap, err := c.again(ctx)
+	snap, err := c.again(ctx, res.ModSeq)
 	if err != nil {
 		return fmt.Errorf("store flags: %w", err)
 	}

@@ -29,16 +29,16 @@ type ahead struct {
 	ch   store.Changes
 }
 
-// again reads the mailbox after a change of our own. The news that follow the command are those it finds: what happens later
-// fires the watch once more.
-func (c *conn) again(ctx context.Context) (*store.Snapshot, error) {
+// again reads the mailbox after a change of our own, to mod-sequence at. The news that follow the command are those it finds:
+// what happens later fires the watch once more.
+func (c *conn) again(ctx context.Context, at store.ModSeq) (*store.Snapshot, error) {
 	s := c.sel
 	select {
 	case <-s.watch.C:
 		s.hears()
 	default:
 	}
-	snap, ch, err := s.account.Refresh(ctx, s.snap)
+	snap, ch, err := s.account.RefreshTo(ctx, s.snap, at)
 	if err != nil {
 		return nil, err
 	}
@@ -53,6 +53,10 @@ func (c *conn) refresh(ctx context.Context) (*store.Snapshot, store.Changes, err
 	}
 	brief, cancel := c.briefly(ctx)
 	defer cancel()
+	if at := c.sel.wrote; at != 0 {
+		c.sel.wrote = 0
+		return c.sel.account.RefreshTo(brief, c.sel.snap, at)
+	}
 	return c.sel.account.Refresh(brief, c.sel.snap)
 }
 

@@ -30,6 +30,11 @@ func (a *askedAccount) Refresh(ctx context.Context, have *store.Snapshot) (*stor
 	return a.Account.Refresh(ctx, have)
 }
 
+func (a *askedAccount) RefreshTo(ctx context.Context, have *store.Snapshot, at store.ModSeq) (*store.Snapshot, store.Changes, error) {
+	a.store.times.Add(1)
+	return a.Account.RefreshTo(ctx, have, at)
+}
+
 // TestStoreAsksOnce: STORE reads the mailbox once after the change, and yet the client hears of what others have done, with this
 // command or the next.
 func TestStoreAsksOnce(t *testing.T) {

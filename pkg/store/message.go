@@ -100,4 +100,5 @@ type FlagResult struct {
 	Changed  []Entry     // what changed, ascending UID
 	Modified imap.UIDSet // what was left alone because it had changed since (RFC 7162 §3.1.3)
 	Keywords []imap.Flag // the mailbox's keywords afterwards: Entry.Flags.Names needs them
+	ModSeq   ModSeq      // the mailbox's afterwards
 }

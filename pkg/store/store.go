@@ -68,6 +68,9 @@ type Account interface {
 	// ErrNotFound when the mailbox has been deleted.
 	Open(ctx context.Context, name string) (Mailbox, *Snapshot, error)
 	Refresh(ctx context.Context, have *Snapshot) (*Snapshot, Changes, error)
+	// RefreshTo is Refresh for a caller who has just changed the mailbox himself, to mod-sequence at: what others have changed
+	// after that may be missing if no Watch has been woken for it yet. In return, it needs no statement most of the time.
+	RefreshTo(ctx context.Context, have *Snapshot, at ModSeq) (*Snapshot, Changes, error)
 	// Since returns what happened in (at, have.ModSeq()]: for QRESYNC. at may be any value a client made up.
 	Since(ctx context.Context, have *Snapshot, at ModSeq) (Changes, error)
 	// Messages yields the messages of have named by uids, ascending, skipping UIDs that have does not hold. An error that

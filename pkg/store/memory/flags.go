@@ -25,7 +25,7 @@ func (a *account) SetFlags(
 		}
 		var modified []imap.UID
 		result.Changed, modified = b.flag(store.Normalize(uids), ch, bits)
-		result.Modified = store.UIDSetOf(modified)
+		result.Modified, result.ModSeq = store.UIDSetOf(modified), b.modSeq
 		if len(result.Changed) == 0 {
 			result.Keywords = slices.Clone(b.keywords)
 			return nil, nil

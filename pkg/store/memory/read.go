@@ -55,6 +55,11 @@ func (a *account) Refresh(ctx context.Context, have *store.Snapshot) (*store.Sna
 	return now, now.ChangesFrom(have), nil
 }
 
+// RefreshTo implements store.Account.
+func (a *account) RefreshTo(ctx context.Context, have *store.Snapshot, _ store.ModSeq) (*store.Snapshot, store.Changes, error) {
+	return a.Refresh(ctx, have)
+}
+
 // Since implements store.Account.
 func (a *account) Since(ctx context.Context, have *store.Snapshot, at store.ModSeq) (store.Changes, error) {
 	at = max(at, 1) // the mod-sequence of an empty mailbox; some clients say 0

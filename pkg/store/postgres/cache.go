@@ -46,6 +46,7 @@ type cached struct {
 	now              *version // nil: not loaded yet
 	running, waiting *flight
 	stale            bool // something newer than now has been committed here since the last flight took off
+	heard            bool // other processes may have committed something since then
 
 	differ int // belongs to the running flight: by how many messages the packed index is behind
 	drift  int // belongs to the running flight: by how much the counter of messages is known to be wrong
@@ -170,20 +171,60 @@ func (c *cache) takeOff(e *cached, f *flight) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f.known = f.known || e.stale // it may have to take off again
-	e.stale = false
+	e.stale, e.heard = false, false
 	return f.known
 }
 
-// committed notes that mailboxes have changed: whoever looks next need not ask whether they have. Changes by other processes
-// are asked for.
-func (c *cache) committed(account store.AccountID, boxes []store.MailboxID) {
+// outdate notes that a mailbox has been changed here: whoever looks next need not ask whether it has.
+func (c *cache) outdate(key boxKey) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, box := range boxes {
-		if e, ok := c.boxes[boxKey{account, box}]; ok {
-			e.stale = true
-		}
+	if e, ok := c.boxes[key]; ok {
+		e.stale = true
 	}
+}
+
+// hear notes that other processes may have changed a mailbox: whoever looks next asks whether they have.
+func (c *cache) hear(key boxKey) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e, ok := c.boxes[key]; ok {
+		e.heard = true
+	}
+}
+
+// hearAll is hear of all mailboxes.
+func (c *cache) hearAll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, e := range c.boxes {
+		e.heard = true
+	}
+}
+
+// known returns the newest version there is in memory, if that goes up to at and nobody has heard of anything newer, or nil.
+func (c *cache) known(key boxKey, at store.ModSeq) *version {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e, ok := c.boxes[key]
+	if !ok || e.stale || e.heard || e.running != nil || e.now == nil || e.now.snap.ModSeq() < at {
+		return nil
+	}
+	c.order.MoveToFront(e.place)
+	return e.now
+}
+
+// step begins a flight that looks at nothing: for a change that was made here, to the version at since. Without that
+// version, or with another flight in the air, there is none. Who gets one must have it arrive.
+func (c *cache) step(key boxKey, since store.ModSeq) (*cached, *flight) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e, ok := c.boxes[key]
+	if !ok || e.running != nil || e.now == nil || e.now.snap.ModSeq() != since {
+		return nil, nil
+	}
+	e.running = &flight{done: make(chan struct{})}
+	return e, e.running
 }
 
 func (c *cache) look(ctx context.Context, e *cached, known bool) (*version, error) {

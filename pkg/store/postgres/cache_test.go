@@ -248,3 +248,46 @@ func TestCacheForgetsDeletedMailbox(t *testing.T) {
 		t.Errorf("a deleted mailbox stays: %d, %d, %d octets", len(c.boxes), c.order.Len(), c.bytes)
 	}
 }
+
+// TestCacheKnown: what is in memory is enough for the caller until there is something that it may not have.
+func TestCacheKnown(t *testing.T) {
+	t.Parallel()
+	c, db := newFakeCache(t, 1<<20)
+	key := boxKey{1, 1}
+	db.at = 5
+	refresh := func() {
+		if _, err := c.refresh(t.Context(), key, nil, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	known := func(what string, at store.ModSeq, want bool) {
+		t.Helper()
+		if got := c.known(key, at) != nil; got != want {
+			t.Errorf("%s: known up to %d: %v, want %v", what, at, got, want)
+		}
+	}
+	known("never opened", 1, false)
+	refresh()
+	known("opened", 5, true)
+	known("from the future", 6, false)
+	c.outdate(key)
+	known("changed here", 5, false)
+	refresh()
+	known("read again", 5, true)
+	c.hear(key)
+	known("changed elsewhere", 5, false)
+	refresh()
+	c.hearAll()
+	known("changed somewhere", 5, false)
+	refresh()
+	e, f := c.step(key, 5)
+	known("while it changes", 5, false)
+	if other, _ := c.step(key, 5); other != nil {
+		t.Error("two change it at once")
+	}
+	c.arrive(e, f, e.now, nil)
+	known("afterwards", 5, true)
+	if e, _ := c.step(key, 4); e != nil {
+		t.Error("a change of another version")
+	}
+}

@@ -24,11 +24,20 @@
 // of messages must then be what the mailbox's row says; if not, the mailbox is read anew. Large mailboxes are first read
 // from mailbox_index, in which their columns lie packed as of some mod-sequence; what happened since follows as above.
 //
+// What a transaction of this process does to the flags of a mailbox in memory is not read back: the next version is made of
+// what it returns, if it follows the version that is there (committed). Who made the change then need not ask either
+// (RefreshTo); everyone else does, for other processes may have written.
+//
 // The keys by which SORT and THREAD order messages are kept likewise, by body: in memory for all sessions (keyCache), and
 // in sort_keys for the next process (keepKeys). Bodies never change, so they are never out of date.
 //
 // Bodies are read in pages of many messages ahead of the caller, or one window at a time; never is a connection held
 // while the caller has control (rule 4).
+//
+// # Writing
+//
+// A transaction on mail is a pipe: its statements are queued and go to the server together, the commit included, unless a step
+// must see an answer first. So its statements take the mod-sequence from the row that the first one has locked (nextModSeq).
 //
 // # Search
 //

@@ -181,7 +181,7 @@ func (s *Store) listen(ctx context.Context) {
 		err := s.listenOnce(ctx, func() {
 			backoff = 50 * time.Millisecond
 			s.outage.report("listen", nil)
-			s.hub.WakeAll()
+			s.wakeAll()
 			s.logins.changed(0)
 		})
 		if ctx.Err() != nil {
@@ -247,14 +247,21 @@ func (s *Store) heard(n *pgconn.Notification) {
 	switch {
 	case !ok || node == s.ids.number():
 	case all:
-		s.hub.WakeAll()
+		s.wakeAll()
 	default:
 		for _, key := range boxes {
 			if key.box == loginBox {
 				s.logins.changed(key.account)
 				continue
 			}
+			s.cache.hear(key)
 			s.hub.Wake(key.account, key.box)
 		}
 	}
+}
+
+// wakeAll is for when anything may have changed.
+func (s *Store) wakeAll() {
+	s.cache.hearAll()
+	s.hub.WakeAll()
 }

@@ -105,6 +105,20 @@ func (a *account) Refresh(ctx context.Context, have *store.Snapshot) (*store.Sna
 	return v.snap, v.since(have), nil
 }
 
+// RefreshTo implements store.Account: without SQL, if this process knows of nothing that came after the caller's change.
+func (a *account) RefreshTo(ctx context.Context, have *store.Snapshot, at store.ModSeq) (*store.Snapshot, store.Changes, error) {
+	key := boxKey{a.id, have.Mailbox()}
+	v := a.s.cache.known(key, max(at, have.ModSeq()))
+	if v == nil {
+		return a.Refresh(ctx, have)
+	}
+	a.s.live.saw(key, v.snap.ModSeq())
+	if v.snap.ModSeq() == have.ModSeq() {
+		return have, v.since(have), nil
+	}
+	return v.snap, v.since(have), nil
+}
+
 const sqlTombstones = `
 select s.journal_from, j.modseq, j.uids
 from mailbox_state s
@@ -278,6 +292,30 @@ func (s *Store) advance(ctx context.Context, e *cached, known bool) (*version, e
 	e.differ += changeCount(ch)
 	s.saveLater(e, snap)
 	return v.next(snap, d.box, ch), nil
+}
+
+// committed takes note of what a transaction of this process did to a mailbox. If the transaction itself can say what, and
+// nothing came between it and the newest version in memory, the next version is made of that: to read one's own change
+// back would take as long as to make it.
+func (s *Store) committed(key boxKey, box *lockedBox) {
+	e, f := (*cached)(nil), (*flight)(nil)
+	if box.did != nil {
+		e, f = s.cache.step(key, box.modSeq)
+	}
+	if f == nil {
+		s.cache.outdate(key)
+		return
+	}
+	v := e.now
+	defer func() {
+		if s.cache.arrive(e, f, v, nil) != nil { // others have come meanwhile, and want to look
+			go s.cache.fly(s.cache.life, e)
+		}
+	}()
+	snap := v.snap.Next(store.Delta{ModSeq: box.next(), UIDNext: v.snap.UIDNext(), Flagged: box.did})
+	e.differ += len(box.did)
+	s.saveLater(e, snap)
+	v = v.next(snap, v.box, store.Changes{Since: box.modSeq, Until: box.next(), Flagged: box.did, Complete: true})
 }
 
 func (k boxKey) fields() []zap.Field {

@@ -112,7 +112,7 @@ func TestRefreshAfterAnotherProcess(t *testing.T) {
 		who        *account
 		uid        imap.UID
 		statements int
-	}{{f.on(f.open()), 1, 6}, {f.a, 2, 5}} {
+	}{{f.on(f.open()), 1, 6}, {f.a, 2, 1}} {
 		if _, err := tt.who.SetFlags(t.Context(), f.inbox, uidRange(tt.uid, tt.uid), seen); err != nil {
 			t.Fatal(err)
 		}
@@ -128,6 +128,48 @@ func TestRefreshAfterAnotherProcess(t *testing.T) {
 				t.Errorf("%+v, %v", ch, err)
 			}
 		})
+	}
+}
+
+// TestRefreshToOwnChange: who has changed a mailbox himself need not read it again, unless others have changed it too.
+func TestRefreshToOwnChange(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.mail(plain("1", 5), plain("2", 5), plain("3", 5))
+	have := f.openInbox(f.a)
+	other := f.on(f.open())
+	flag := func(a *account, flag imap.Flag, uids ...imap.UID) store.FlagResult {
+		res, err := a.SetFlags(t.Context(), f.inbox, imap.UIDSetNum(uids...), store.FlagChange{Op: imap.StoreFlagsAdd, Flags: []imap.Flag{flag}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res
+	}
+	for _, tt := range []struct {
+		what    string
+		change  func() store.FlagResult
+		inCache bool // without a look at the database
+		flagged int
+	}{
+		{"ours", func() store.FlagResult { return flag(f.a, imap.FlagSeen, 1, 3) }, true, 2},
+		{"ours, without effect", func() store.FlagResult { return flag(f.a, imap.FlagSeen, 1) }, true, 0},
+		{"two of ours", func() store.FlagResult { flag(f.a, imap.FlagDraft, 1); return flag(f.a, imap.FlagDraft, 2) }, true, 2},
+		{"with a new keyword", func() store.FlagResult { return flag(f.a, "$Work", 2) }, false, 1},
+		{"with a known keyword", func() store.FlagResult { return flag(f.a, "$work", 3) }, true, 1},
+		{"another's before ours", func() store.FlagResult { flag(other, imap.FlagFlagged, 2); return flag(f.a, imap.FlagFlagged, 1) }, false, 2},
+	} {
+		res := tt.change()
+		if v := f.s.cache.peek(boxKey{f.a.id, f.inbox}); (v.snap.ModSeq() == res.ModSeq) != tt.inCache {
+			t.Errorf("%s: in memory up to %d, after %d", tt.what, v.snap.ModSeq(), res.ModSeq)
+		}
+		now, ch, err := f.a.RefreshTo(t.Context(), have, res.ModSeq)
+		if err != nil || len(ch.Flagged) != tt.flagged || now.ModSeq() != res.ModSeq || ch.Since != have.ModSeq() || ch.Until != now.ModSeq() {
+			t.Fatalf("%s: %+v, %v", tt.what, ch, err)
+		}
+		have = now
+	}
+	if cold := f.openInbox(f.on(f.open())); !sameMessages(cold, have) {
+		t.Error("read afresh, the mailbox is another")
 	}
 }
 

@@ -16,7 +16,7 @@ const (
 	logEntries = 4096
 )
 
-// version is a Snapshot, the mailbox's counters at the same moment, and what led up to it. It is immutable.
+// version is a Snapshot, the mailbox's counters when it was last looked at, and what led up to it. It is immutable.
 type version struct {
 	snap *store.Snapshot
 	box  store.Mailbox

@@ -81,7 +81,14 @@ func (s *Store) Watch(id store.AccountID) *store.Watch { return s.hub.Watch(id) 
 // published is called after each commit: it wakes those who watch and tells other processes (rule 6). No boxes means the
 // tree. It never blocks.
 func (s *Store) published(id store.AccountID, boxes ...store.MailboxID) {
-	s.cache.committed(id, boxes)
+	for _, box := range boxes {
+		s.cache.outdate(boxKey{id, box})
+	}
+	s.announce(id, boxes...)
+}
+
+// announce is the part of published that speaks to others.
+func (s *Store) announce(id store.AccountID, boxes ...store.MailboxID) {
 	s.hub.Wake(id, boxes...)
 	s.notify.add(id, boxes)
 }
@@ -174,6 +181,7 @@ func (s *Store) pollOnce(ctx context.Context) error {
 	var at store.ModSeq
 	_, err = pgx.ForEachRow(rows, []any{&key.account, &key.box, &at}, func() error {
 		if s.live.news(key, at) {
+			s.cache.hear(key)
 			s.hub.Wake(key.account, key.box)
 		}
 		return nil

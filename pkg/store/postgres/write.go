@@ -13,28 +13,47 @@ import (
 )
 
 // lockedBox is a mailbox as its locked row says. A step that changes the mailbox gives what it changes the mod-sequence
-// next() and sets changed.
+// next() and sets changed; if it knows what that does to each message, it says so in did.
 type lockedBox struct {
 	id          store.MailboxID
 	uidValidity uint32
 	uidNext     imap.UID
 	modSeq      store.ModSeq
 	changed     bool
+	did         []store.Entry // flags, ascending UID; nil: whoever wants to know must read it
 }
 
 func (b *lockedBox) next() store.ModSeq { return b.modSeq + 1 }
 
-// write runs steps in a transaction that holds the rows of the given mailboxes (rule 5), commits, and publishes the
-// mailboxes that steps marked as changed (rule 6). It is the only function that begins a transaction on mail other than
-// a delivery's pipeline. A transaction that loses against another is run again, once; steps must allow for it. at
-// corresponds to boxes; a mailbox that is not there is store.ErrNotFound.
+// now is the mailbox's mod-sequence after the transaction.
+func (b *lockedBox) now() store.ModSeq {
+	if b.changed {
+		return b.next()
+	}
+	return b.modSeq
+}
+
+// write is writePiped for steps that need to know the mailboxes first.
 func (a *account) write(ctx context.Context, op string, boxes []store.MailboxID, steps func(tx pgx.Tx, at []*lockedBox) error) error {
-	var at []*lockedBox
-	err := a.s.transact(ctx, func(tx pgx.Tx) (err error) {
-		if at, err = a.lock(ctx, tx, boxes); err != nil {
+	return a.writePiped(ctx, op, boxes, func(p *pipe, at []*lockedBox) error {
+		tx, err := p.flush(ctx)
+		if err != nil {
 			return err
 		}
 		return steps(tx, at)
+	})
+}
+
+// writePiped runs steps in a transaction that holds the rows of the given mailboxes (rule 5), commits, and publishes the
+// mailboxes that steps marked as changed (rule 6). It is the only function that begins a transaction on mail other than
+// a delivery's pipeline. A transaction that loses against another is run again, once; steps must allow for it. at
+// corresponds to boxes, and is filled in before what steps queue is answered; a mailbox that is not there is
+// store.ErrNotFound, and nothing else may happen then.
+func (a *account) writePiped(ctx context.Context, op string, boxes []store.MailboxID, steps func(p *pipe, at []*lockedBox) error) error {
+	var at []*lockedBox
+	err := a.s.pipeline(ctx, func(p *pipe) error {
+		at = a.queueLock(&p.batch, boxes)
+		return steps(p, at)
 	})
 	if err != nil {
 		return failed(op, err)
@@ -43,10 +62,11 @@ func (a *account) write(ctx context.Context, op string, boxes []store.MailboxID,
 	for _, box := range at {
 		if box.changed && !slices.Contains(changed, box.id) {
 			changed = append(changed, box.id)
+			a.s.committed(boxKey{a.id, box.id}, box)
 		}
 	}
 	if len(changed) > 0 {
-		a.s.published(a.id, changed...)
+		a.s.announce(a.id, changed...)
 	}
 	return nil
 }
@@ -97,31 +117,38 @@ where s.account_id = $1 and s.mailbox_id = any($2)
 order by s.mailbox_id
 for update of s`
 
-func (a *account) lock(ctx context.Context, tx pgx.Tx, boxes []store.MailboxID) ([]*lockedBox, error) {
-	ids := make([]int64, len(boxes))
+// queueLock queues the lock of mailboxes as the first thing to do.
+func (a *account) queueLock(b *pgx.Batch, boxes []store.MailboxID) []*lockedBox {
+	ids, at := make([]int64, len(boxes)), make([]*lockedBox, len(boxes))
 	for i, box := range boxes {
 		ids[i] = int64(box)
-	}
-	rows, err := tx.Query(ctx, sqlLock, a.id, ids)
-	if err != nil {
-		return nil, err
-	}
-	locked, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*lockedBox, error) {
-		b := &lockedBox{}
-		return b, row.Scan(&b.id, &b.uidValidity, &b.uidNext, &b.modSeq)
-	})
-	if err != nil {
-		return nil, err
-	}
-	at := make([]*lockedBox, len(boxes))
-	for i, box := range boxes {
-		j := slices.IndexFunc(locked, func(b *lockedBox) bool { return b.id == box })
-		if j < 0 {
-			return nil, fmt.Errorf("mailbox %d: %w", box, store.ErrNotFound)
+		at[i] = &lockedBox{id: box}
+		if j := slices.Index(boxes, box); j < i {
+			at[i] = at[j]
 		}
-		at[i] = locked[j]
 	}
-	return at, nil
+	b.Queue(sqlLock, a.id, ids).Query(func(rows pgx.Rows) error {
+		var found lockedBox
+		locked := make(map[store.MailboxID]bool, len(boxes))
+		_, err := pgx.ForEachRow(rows, []any{&found.id, &found.uidValidity, &found.uidNext, &found.modSeq}, func() error {
+			*at[slices.Index(boxes, found.id)] = found
+			locked[found.id] = true
+			return nil
+		})
+		for _, box := range boxes {
+			if err == nil && !locked[box] {
+				err = fmt.Errorf("mailbox %d: %w", box, store.ErrNotFound)
+			}
+		}
+		return err
+	})
+	return at
+}
+
+func (a *account) lock(ctx context.Context, tx pgx.Tx, boxes []store.MailboxID) ([]*lockedBox, error) {
+	var b pgx.Batch
+	at := a.queueLock(&b, boxes)
+	return at, tx.SendBatch(ctx, &b).Close()
 }
 
 // uidSQL is a statement on a set of UIDs in its two forms: on one range, and on several.
