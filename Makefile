@@ -52,6 +52,13 @@ acme-check:
 	@.ci/install test
 	$(GO) test -tags acme ./pkg/gateway -count 1 -run 'TestRenewal|TestCertificatesFromCA' -v
 
+## tls-check: openssl s_client, sslscan, testssl.sh and Go look at every listener of the program; fails by what is LOW or worse
+.PHONY: tls-check
+tls-check:
+	@.ci/install run
+	@.ci/install tls
+	@cd pkg/gateway && $(GO) test -tags tlscheck -count 1 -run TestTLSCheck -timeout 40m
+
 ## budgets: what the hot paths may allocate; without the race detector, which allocates too
 .PHONY: budgets
 budgets:

@@ -63,8 +63,7 @@ func runAll(m *testing.M) (code int, err error) {
 	if out, err := exec.Command("go", append(args, "postern/cmd/postern")...).CombinedOutput(); err != nil {
 		return 1, fmt.Errorf("go build: %w\n%s", err, out)
 	}
-	shared, err = startServer(filepath.Join(workDir, "shared"))
-	if err != nil {
+	if shared, err = startClearServer(filepath.Join(workDir, "shared")); err != nil {
 		return 1, err
 	}
 	code = m.Run()
@@ -81,6 +80,7 @@ type server struct {
 	dir                    string
 	env                    []string
 	imap, pop3, lmtp, http string // addresses
+	imapClear, pop3Clear   string // where TLS begins with a command; "": nowhere
 
 	mu  sync.Mutex
 	cmd *exec.Cmd
@@ -103,6 +103,23 @@ func startServer(dir string, env ...string) (*server, error) {
 		"POSTERN_LMTP_LISTEN="+s.lmtp, "POSTERN_HTTP_LISTEN="+s.http)
 	s.env = append(s.env, env...)
 	return s, s.start()
+}
+
+// startClearServer runs one that listens for clients which begin TLS with a command too.
+func startClearServer(dir string, env ...string) (*server, error) {
+	imap, err := freeport.Addr()
+	if err != nil {
+		return nil, err
+	}
+	pop3, err := freeport.Addr()
+	if err != nil {
+		return nil, err
+	}
+	s, err := startServer(dir, append(env, "POSTERN_IMAP_STARTTLS_LISTEN="+imap, "POSTERN_POP3_STARTTLS_LISTEN="+pop3)...)
+	if err == nil {
+		s.imapClear, s.pop3Clear = imap, pop3
+	}
+	return s, err
 }
 
 // start runs the program and returns when it is ready.

@@ -5,22 +5,19 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
-
-	"postern/pkg/listen/freeport"
 )
 
 // TestStartTLS has both protocols begin in the clear: nobody logs in there, what an attacker puts before the handshake is
 // never run (RFC 9051 §11.1, RFC 2595 §4), and what was said before is said anew.
 func TestStartTLS(t *testing.T) {
 	t.Parallel()
-	imap, pop3 := startTLSServer(t)
-	l := dialClear(t, imap)
+	shared.account(t, "starttls@example.org")
+	l := dialClear(t, shared.imapClear)
 	hears(t, l.until("* OK"), "STARTTLS", "LOGINDISABLED")
-	l.send("a LOGIN anna@example.org \"%s\"\r\nb AUTHENTICATE PLAIN AGFubmEAcA==\r\nc CAPABILITY", password)
+	l.send("a LOGIN starttls@example.org \"%s\"\r\nb AUTHENTICATE PLAIN AGFubmEAcA==\r\nc CAPABILITY", password)
 	hears(t, l.until("a "), "a NO [PRIVACYREQUIRED]")
 	hears(t, l.until("b "), "b NO")
 	hears(t, l.until("c OK"), "STARTTLS", "LOGINDISABLED")
@@ -35,11 +32,11 @@ func TestStartTLS(t *testing.T) {
 			t.Errorf("%q after the handshake: %q", not, got)
 		}
 	}
-	l.send("h STARTTLS\r\ni LOGIN anna@example.org \"%s\"", password)
+	l.send("h STARTTLS\r\ni LOGIN starttls@example.org \"%s\"", password)
 	hears(t, l.until("h "), "h BAD")
 	hears(t, l.until("i "), "i OK")
 
-	p := dialClear(t, pop3)
+	p := dialClear(t, shared.pop3Clear)
 	p.until("+OK")
 	p.send("CAPA")
 	got = p.until(".")
@@ -47,7 +44,7 @@ func TestStartTLS(t *testing.T) {
 	if all := strings.Join(got, "\n"); strings.Contains(all, "\nUSER\n") || strings.Contains(all, "SASL") {
 		t.Errorf("passwords in the clear: %q", got)
 	}
-	p.send("USER anna@example.org")
+	p.send("USER starttls@example.org")
 	hears(t, p.until("-ERR"), "-ERR")
 	p.send("STLS\r\nUSER mallory@example.org\r\nNOOP") // the last two are injected
 	p.until("+OK")
@@ -60,7 +57,7 @@ func TestStartTLS(t *testing.T) {
 	if strings.Contains(strings.Join(got, "\n"), "STLS") {
 		t.Errorf("STLS again: %q", got)
 	}
-	p.send("USER anna@example.org\r\nPASS %s\r\nQUIT", password)
+	p.send("USER starttls@example.org\r\nPASS %s\r\nQUIT", password)
 	p.until("+OK Bye")
 }
 
@@ -68,7 +65,7 @@ func TestStartTLS(t *testing.T) {
 // serves on.
 func TestStartTLSBroken(t *testing.T) {
 	t.Parallel()
-	imap, pop3 := startTLSServer(t)
+	imap, pop3 := shared.imapClear, shared.pop3Clear
 	for addr, begin := range map[string]string{imap: "a STARTTLS", pop3: "STLS"} {
 		for _, then := range []string{"a LOGIN x y\r\nb NOOP\r\n", "\x16\x03\x01", ""} {
 			l := dialClear(t, addr)
@@ -89,25 +86,6 @@ func TestStartTLSBroken(t *testing.T) {
 		}
 	}
 	dialClear(t, imap).until("* OK")
-}
-
-// startTLSServer returns the addresses of a server's two listeners.
-func startTLSServer(t *testing.T) (imap, pop3 string) {
-	t.Helper()
-	for _, addr := range []*string{&imap, &pop3} {
-		free, err := freeport.Addr()
-		if err != nil {
-			t.Fatal(err)
-		}
-		*addr = free
-	}
-	s, err := startServer(filepath.Join(workDir, t.Name()), "POSTERN_IMAP_STARTTLS_LISTEN="+imap, "POSTERN_POP3_STARTTLS_LISTEN="+pop3)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.stop)
-	s.account(t, "anna@example.org")
-	return imap, pop3
 }
 
 func dialClear(t *testing.T, addr string) *lines {
