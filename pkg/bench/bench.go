@@ -157,6 +157,7 @@ type Bench struct {
 	corpus *Corpus
 	run    string  // part of each Message-ID delivered, so that no server takes a mail for one it has
 	next   int     // number of the next mail to deliver
+	asked  int     // searches for texts
 	sizes  []int32 // of the archive's messages, by their place
 	total  int64   // the sum of these
 

@@ -106,12 +106,15 @@ func (f *fixture) searches(r *rand.Rand, what string, snap *store.Snapshot, n in
 	f.Helper()
 	for range n {
 		c := randomCriteria(r, 2)
-		got, err := f.a.Search(f.Context(), snap, &c)
-		if err != nil {
-			f.Fatal(err)
-		}
-		if want := matches(f.Context(), f, f.a, snap, &c); !slices.Equal(got, want) {
-			f.Fatalf("%s: %+v: found %v, want %v", what, c, got, want)
+		want := matches(f.Context(), f, f.a, snap, &c)
+		for _, asked := range []string{what, what + ", again"} {
+			got, err := f.a.Search(f.Context(), snap, &c)
+			if err != nil {
+				f.Fatal(err)
+			}
+			if !slices.Equal(got, want) {
+				f.Fatalf("%s: %+v: found %v, want %v", asked, c, got, want)
+			}
 		}
 	}
 }

@@ -23,6 +23,7 @@ const (
 // substring index narrows down, and what that leaves open is read, in pages. A message that cannot be read does not match.
 func (a *account) Search(ctx context.Context, have *store.Snapshot, c *store.Criteria) ([]imap.UID, error) {
 	j := &judgement{have: have, m: c.Matcher(have.Keywords(), time.Now())}
+	j.recall = a.recall(j.m)
 	places := [][2]int{{0, have.Len()}}
 	if len(c.UID) > 0 {
 		places = have.Indices(c.UID[0])
@@ -34,8 +35,18 @@ func (a *account) Search(ctx context.Context, have *store.Snapshot, c *store.Cri
 	if len(j.open) == 0 {
 		return j.found, nil
 	}
+	if err := a.read(ctx, j, c.Needs()); err != nil {
+		return nil, failed("search", err)
+	}
+	slices.Sort(j.found)
+	return j.found, nil
+}
+
+// read decides about the messages that are open.
+func (a *account) read(ctx context.Context, j *judgement, want store.Fields) error {
+	defer j.recall.keep(a.s)
 	done := 0
-	for msg, err := range a.Messages(ctx, have, store.UIDSetOf(j.open), c.Needs()|store.Passing) {
+	for msg, err := range a.Messages(ctx, j.have, store.UIDSetOf(j.open), want|store.Passing) {
 		ok := false
 		store.Progress(ctx, done, len(j.open))
 		done++
@@ -43,20 +54,23 @@ func (a *account) Search(ctx context.Context, have *store.Snapshot, c *store.Cri
 			ok, err = j.m.Match(ctx, msg)
 		}
 		if err != nil && !unreadable(err) {
-			return nil, failed("search", err)
+			return err
+		}
+		if i, there := j.have.Find(msg.UID); there && err == nil {
+			j.recall.learn(j, i, ok)
 		}
 		if ok {
 			j.found = append(j.found, msg.UID)
 		}
 	}
-	slices.Sort(j.found)
-	return j.found, nil
+	return nil
 }
 
 // judgement divides the messages that may match into those that do and those that must be read to tell.
 type judgement struct {
 	have        *store.Snapshot
 	m           *store.Matcher
+	recall      *recall // nil: nothing can be remembered
 	found, open []imap.UID
 	unindexed   int // of those judged: messages the index does not know
 }
@@ -126,7 +140,11 @@ func (j *judgement) rows(ctx context.Context, places [][2]int, limit int) error 
 
 // row judges the message at a place.
 func (j *judgement) row(i int, hint store.Hint) {
-	switch j.m.JudgeRow(j.have, i, hint) {
+	v := j.m.JudgeRow(j.have, i, hint)
+	if v == store.Unknown {
+		v = j.recall.judge(j, i)
+	}
+	switch v {
 	case store.Unknown:
 		j.open = append(j.open, j.have.UID(i))
 	case store.Yes:

@@ -23,6 +23,7 @@ type reading struct {
 	windows  *windowCache
 	ahead    readAhead // small messages that are asked for one by one
 	arenas   sync.Pool // of *arena
+	verdicts *lru[verdictKey, *verdicts]
 	recent   *recents
 	live     *live
 	notify   *notifier
@@ -44,6 +45,7 @@ func newReading(o Options, m *Metrics) reading {
 		packs:    make(chan packJob, packQueue),
 		keyJobs:  make(chan keyJob, keysQueue),
 		windows:  newWindowCache(),
+		verdicts: newLRU[verdictKey, *verdicts](verdictsKept),
 		recent:   newRecents(),
 		live:     newLive(),
 		notify:   newNotifier(),
