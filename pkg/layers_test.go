@@ -55,6 +55,7 @@ const (
 	goJOSE     = "github.com/go-jose/go-jose/v4"
 	otp        = "github.com/pquerna/otp"
 	barcode    = "github.com/boombuler/barcode"
+	goLDAP     = "github.com/go-ldap/ldap/v3"
 
 	progressbar = "github.com/schollz/progressbar/v3"
 )
@@ -84,7 +85,12 @@ var layers = map[string]layer{
 		ours: []string{"pkg/auth"}, theirs: []string{goOIDC, goJOSE, prometheus, zap},
 		reason: "tokens and their providers: neither accounts nor SASL",
 	},
-	"pkg/oauth/oauthtest": {theirs: []string{goJOSE}, reason: "a provider for tests"},
+	"pkg/directory": {
+		ours: []string{"pkg/auth"}, theirs: []string{goLDAP, prometheus, zap},
+		reason: "passwords kept elsewhere: neither accounts nor SASL",
+	},
+	"pkg/directory/slapdtest": {ours: []string{"pkg/listen/freeport"}, reason: "an LDAP server for tests"},
+	"pkg/oauth/oauthtest":     {theirs: []string{goJOSE}, reason: "a provider for tests"},
 	"pkg/store/postgres": {
 		ours:   []string{"pkg/store", "pkg/auth", "pkg/message", "pkg/order", "migrations"},
 		theirs: []string{goIMAP, pgx, puddle, goose, compress, zap, prometheus, xsync, xcrypto, xtext, certmagic, xnet},

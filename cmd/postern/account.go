@@ -82,7 +82,7 @@ func accountPasswd() *cobra.Command {
 	var from secretSource
 	cmd := &cobra.Command{
 		Use:   "passwd ADDRESS",
-		Short: "Set an account's password",
+		Short: "Set an account's password, or take it away",
 		Args:  takes(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			secrets, err := from.read(cmd, args[0])

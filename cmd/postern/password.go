@@ -17,17 +17,23 @@ import (
 // secretSource says where a new password comes from: a terminal, or standard input.
 type secretSource struct {
 	password, hash bool // from standard input
+	none           bool // no password at all
 }
 
 func (s *secretSource) flags(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&s.password, "password-stdin", false, "read the password from the first line of standard input")
 	cmd.Flags().BoolVar(&s.hash, "hash-stdin", false,
 		"read a hash made elsewhere: bcrypt, SHA-256-CRYPT, SHA-512-CRYPT, PBKDF2, SSHA, SSHA256, SSHA512, argon2id")
-	cmd.MarkFlagsMutuallyExclusive("password-stdin", "hash-stdin")
+	cmd.Flags().BoolVar(&s.none, "no-password", false,
+		"keep none: a directory elsewhere has it, or other ways of logging in are enough")
+	cmd.MarkFlagsMutuallyExclusive("password-stdin", "hash-stdin", "no-password")
 }
 
 // read asks for a password and returns what is kept of it.
 func (s *secretSource) read(cmd *cobra.Command, address string) (auth.Secrets, error) {
+	if s.none {
+		return auth.Secrets{}, nil
+	}
 	if s.hash {
 		line, err := firstLine(cmd, "hash")
 		if err != nil {

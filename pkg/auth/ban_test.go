@@ -162,7 +162,7 @@ func TestQueue(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, func(o *Options) { o.Hashes, o.Queue = 1, 2 })
 	s.want(nil, home, alice, right)
-	s.hashing <- struct{}{}
+	s.hashing.turns <- struct{}{}
 	var wg sync.WaitGroup
 	for i := range 2 {
 		wg.Go(func() {
@@ -183,6 +183,6 @@ func TestQueue(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	<-s.hashing
+	<-s.hashing.turns
 	wg.Wait()
 }

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"container/list"
+	"slices"
 	"sync"
 	"time"
 )
@@ -12,17 +13,19 @@ func (a *Auth) cacheKey(t *attempt) digest {
 	return a.digest("verified", t.cred.User, t.cred.Secret, t.password)
 }
 
-// isCached reports whether this very password needs no hash: it is an app password, or has been verified for this user of
+// isCached reports whether this very password need not be checked: it is an app password, or has been verified for this user of
 // late. One that needs a code never is: who knows the password alone is to be held to the failures like anybody.
 func (a *Auth) isCached(t *attempt) bool {
 	if t.app != nil {
 		return true
 	}
-	if !t.known || t.cred.Disabled || t.cred.Secret == "" || t.cred.AppOnly || t.cred.TOTP != "" {
+	if !t.known || t.cred.Disabled || t.cred.AppOnly || t.cred.TOTP != "" {
 		return false
 	}
-	_, ok := a.verified.get(a.cacheKey(t))
-	return ok
+	return slices.ContainsFunc(t.ways, func(w way) bool {
+		_, ok := w.verified.get(w.key(t))
+		return ok
+	})
 }
 
 // recent is a map that forgets: each entry when its time is over, and the least recently used when there are too many.

@@ -14,7 +14,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -53,7 +52,8 @@ type Options struct {
 	// each process makes one up.
 	Seed []byte
 
-	Tokens Tokens // nil: no access tokens are taken
+	Tokens Tokens  // nil: no access tokens are taken
+	Realms []Realm // no two for the same domain
 
 	Plaintext bool // let passwords through without TLS too, where something in front of us provides it
 
@@ -68,13 +68,14 @@ type Auth struct {
 	opt      Options
 	key      [32]byte                                    // of this process; see digest
 	seed     []byte                                      // see Options
-	hashing  chan struct{}                               // holds a token for each hash being computed
+	hashing  *line                                       // for password hashes
+	here     way                                         // by them
+	realms   map[string]*realm                           // by domain
 	asking   chan struct{}                               // and for each question to the directory by who logs in
-	verified *recent[digest, struct{}]                   // see cacheKey
+	verified *recent[digest, struct{}]                   // by a hash, see cacheKey
 	throttle *throttle                                   //
 	bans     *banCache                                   //
 	ledger   *ledger                                     //
-	waiting  atomic.Int64                                // for a hash
 	guard    *guard                                      // of the sessions there are
 	verify   func(password, secret string) (bool, error) // checkHash; tests count its calls
 	current  func(Credential) bool                       // isCurrent; tests keep passwords as they are
@@ -87,13 +88,15 @@ func New(opt Options) *Auth {
 	opt = opt.withDefaults()
 	a := &Auth{
 		opt:      opt,
-		hashing:  make(chan struct{}, opt.Hashes),
+		hashing:  newLine(opt.Hashes, opt.Queue, 0),
 		asking:   make(chan struct{}, maxAsking),
 		verified: newRecent[digest, struct{}](opt.CacheSize, opt.CacheTTL, opt.Now),
 		guard:    newGuard(),
 		verify:   checkHash,
 		current:  isCurrent,
 	}
+	a.here = way{a.hashing, a.matchHash, a.verified, a.cacheKey}
+	a.realms = newRealms(a, opt.Realms)
 	a.bans = newBanCache(opt.Bans, opt.Log, opt.Now, a.pardon)
 	a.throttle = newThrottle(opt.Throttle, a.bans, opt.Now)
 	a.ledger = &ledger{history: opt.History, novel: opt.Novel, log: opt.Log, now: opt.Now}
@@ -149,6 +152,8 @@ type attempt struct {
 	cred  Credential   // of the user, or a stand-in
 	known bool         // whether there is such a user
 	app   *AppPassword // that was given, if it is one of the user's
+	realm *realm       // that knows the user's password; nil: we do
+	ways  []way        // to check the password, one after another
 	keys  keys         // what failures are counted by
 	print digest       // of user and password: the same wrong password again is not another failure
 }
@@ -168,7 +173,9 @@ func (a *Auth) login(ctx context.Context, t *attempt) (Identity, error) {
 		if err := a.lookUp(ctx, t); err != nil {
 			return Identity{}, err
 		}
+		t.realm = a.realmOf(t.user)
 	}
+	t.ways = a.ways(t)
 	a.identify(t)
 	refused, err := a.judge(ctx, t, fault)
 	switch {
@@ -195,41 +202,6 @@ func (t *attempt) identity() Identity {
 		id.App, id.Expires = t.app.ID, t.app.Expires
 	}
 	return id
-}
-
-// refusal is what the client is told, and why, which only the operator is. The zero value is none.
-type refusal struct {
-	as  error
-	why string
-}
-
-// judge says whether the attempt is refused; an error means that it could not be judged. What needs a hash waits for
-// its turn before anything is decided: so a hundred attempts at once are judged nearly one after another, and each sees
-// the failures of those before.
-func (a *Auth) judge(ctx context.Context, t *attempt, fault string) (refusal, error) {
-	if !a.isCached(t) {
-		if why := a.throttle.hopeless(t.keys); why != "" {
-			return refusal{ErrThrottled, why}, nil
-		}
-		if err := a.queue(ctx, t); err != nil {
-			return refusal{}, err
-		}
-		defer func() { <-a.hashing }()
-	}
-	if why := a.throttle.verdict(t.keys, a.isCached(t)); why != "" {
-		return refusal{ErrThrottled, why}, nil
-	}
-	if fault == "" {
-		var err error
-		if fault, err = a.prove(ctx, t); err != nil {
-			return refusal{}, err
-		}
-	}
-	if fault != "" {
-		a.throttle.failed(t.keys, t.print)
-		return refusal{ErrDenied, fault}, nil
-	}
-	return refusal{}, nil
 }
 
 // normalise makes the name and password comparable and says what is wrong with them, if anything.
@@ -300,10 +272,7 @@ func unavailable(ctx context.Context, err error) error {
 
 // identify works out by what the attempt is counted, once the user's own spelling of the name is known.
 func (a *Auth) identify(t *attempt) {
-	name := t.cred.User
-	if !t.known {
-		name = strings.ToLower(t.user)
-	}
+	name := t.name()
 	prefix := prefixOf(t.peer.Addr)
 	t.keys = keys{
 		address: prefix,
@@ -315,48 +284,20 @@ func (a *Auth) identify(t *attempt) {
 	t.print = a.digest("attempt", name, t.password+t.code)
 }
 
+// name is the user's, spelled as the directory does, or would.
+func (t *attempt) name() string {
+	if t.known {
+		return t.cred.User
+	}
+	if address, ok := store.ParseAddress(t.user); ok {
+		return address.String()
+	}
+	return strings.ToLower(t.user)
+}
+
 // pairOf stands for a user at an address.
 func (a *Auth) pairOf(user string, address netip.Prefix) digest {
 	return a.digest("pair", user, address.String())
-}
-
-// prove checks the password, exactly once for every attempt that gets here and is not remembered, whether or not there
-// is such a user: how long it takes must not tell.
-func (a *Auth) prove(ctx context.Context, t *attempt) (fault string, err error) {
-	if t.app != nil {
-		return a.faultOfApp(t), nil
-	}
-	if a.isCached(t) { // perhaps since a moment ago: a client opens several connections at once
-		return "", nil
-	}
-	secret := t.cred.Secret
-	if secret == "" {
-		secret = decoy
-	}
-	ok, err := a.verify(t.password, secret)
-	switch {
-	case errors.Is(err, errSecret):
-		a.audit(t).Error("stored password cannot be used", zap.Error(err))
-		return "stored password cannot be used", nil
-	case err != nil:
-		return "", fmt.Errorf("check a password: %w", err)
-	case !t.known:
-		return "unknown user", nil
-	case t.cred.Disabled:
-		return "account disabled", nil
-	case t.cred.Secret == "":
-		return "account has no password", nil
-	case !ok:
-		return "wrong password", nil
-	case t.cred.AppOnly:
-		return "only app passwords log in to this account", nil
-	}
-	a.renew(ctx, t)
-	if t.cred.TOTP != "" {
-		return a.spendCode(ctx, t)
-	}
-	a.verified.put(a.cacheKey(t), struct{}{})
-	return "", nil
 }
 
 // refuse makes the client wait, longer each time, and leaves one line for the operator.
@@ -382,8 +323,11 @@ func (a *Auth) delay(failures int) time.Duration {
 func (a *Auth) audit(t *attempt) *zap.Logger {
 	log := a.opt.Log.With(zap.String("user", t.user), zap.String("conn", t.peer.Conn), zap.Stringer("remote", t.peer.Addr),
 		zap.String("proto", t.peer.Protocol), zap.String("mechanism", t.mech))
-	if t.app != nil {
+	switch {
+	case t.app != nil:
 		log = log.With(zap.String("app_password", t.app.Name))
+	case t.realm != nil:
+		log = log.With(zap.String("directory", t.realm.Name))
 	}
 	return log
 }

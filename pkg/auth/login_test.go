@@ -376,8 +376,8 @@ func TestHashesAtOnce(t *testing.T) {
 		t.Errorf("%d hashes for 20 users", n)
 	}
 
-	s.hashing <- struct{}{} // both turns taken: one waits until its time is over
-	s.hashing <- struct{}{}
+	s.hashing.turns <- struct{}{} // both turns taken: one waits until its time is over
+	s.hashing.turns <- struct{}{}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := s.Login(ctx, Peer{Addr: home, TLS: true}, alice, right); !errors.Is(err, store.ErrUnavailable) {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"postern/pkg/store"
 )
@@ -23,24 +25,51 @@ func (a *Auth) mayAsk(ctx context.Context) error {
 	}
 }
 
-// queue waits for one's turn to have a hash computed, which the caller gives back. Strangers come in such numbers only
-// when we are attacked: more than so many are told to come back, after the delay of a refusal. Who has logged in from there before is not one.
-func (a *Auth) queue(ctx context.Context, t *attempt) error {
-	if _, known := a.throttle.known.get(t.keys.pair); !known && a.waiting.Load() >= int64(a.opt.Queue) {
-		return errors.Join(ErrBusy, a.opt.Sleep(ctx, a.delay(1)))
+// line is where attempts wait for their turn at what only so many of them can have at once.
+type line struct {
+	turns    chan struct{} // holds a token for each whose turn it is
+	most     int           // strangers that may wait
+	patience time.Duration // how long anybody waits; 0: as long as the client
+	waiting  atomic.Int64
+}
+
+func newLine(turns, most int, patience time.Duration) *line {
+	return &line{turns: make(chan struct{}, turns), most: most, patience: patience}
+}
+
+// queue waits for the attempt's turn, which the caller leaves. Strangers come in such numbers only when we are attacked: more
+// than so many are told to come back, after the delay of a refusal. Who has logged in from there before is not one.
+func (a *Auth) queue(ctx context.Context, t *attempt, l *line) (leave func(), err error) {
+	if _, known := a.throttle.known.get(t.keys.pair); !known && l.waiting.Load() >= int64(l.most) {
+		return nil, errors.Join(ErrBusy, a.opt.Sleep(ctx, a.delay(1)))
 	}
-	a.waiting.Add(1)
-	defer a.waiting.Add(-1)
+	l.waiting.Add(1)
+	defer l.waiting.Add(-1)
+	if l.patience > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, l.patience)
+		defer cancel()
+	}
 	select {
-	case a.hashing <- struct{}{}:
-		return nil
+	case l.turns <- struct{}{}:
+		return func() { <-l.turns }, nil
 	case <-ctx.Done():
-		return fmt.Errorf("%w: wait to check a password: %w", store.ErrUnavailable, ctx.Err())
+		return nil, fmt.Errorf("%w: wait to check a password: %w", store.ErrUnavailable, ctx.Err())
 	}
 }
 
 // Waiting is how many wait for a password hash.
-func (a *Auth) Waiting() int { return int(a.waiting.Load()) }
+func (a *Auth) Waiting() int { return int(a.hashing.waiting.Load()) }
+
+// WaitingElsewhere is how many wait to ask a directory.
+func (a *Auth) WaitingElsewhere() (n int) {
+	for domain, r := range a.realms {
+		if domain == canonicalDomain(r.Domains[0]) { // each realm once
+			n += int(r.line.waiting.Load())
+		}
+	}
+	return n
+}
 
 // Bans is how many bans are in force.
 func (a *Auth) Bans() int { return a.bans.count() }

@@ -118,7 +118,7 @@ func (s *scramLogin) lookUp(ctx context.Context, user string) (scram.StoredCrede
 			return scram.StoredCredentials{}, s.away
 		}
 	}
-	if t.known {
+	if t.known && !s.a.isElsewhere(user) {
 		switch k, err := parseSCRAMKeys(t.cred.SCRAM); {
 		case err == nil:
 			return k.credentials(), nil
@@ -134,6 +134,9 @@ func (s *scramLogin) lookUp(ctx context.Context, user string) (scram.StoredCrede
 func (s *scramLogin) without() string {
 	if !s.t.known {
 		return "unknown user"
+	}
+	if s.a.realmOf(s.t.user) != nil {
+		return "no keys of SCRAM: a directory elsewhere has the password; use PLAIN"
 	}
 	return "no keys of SCRAM yet: log in with the password once"
 }
@@ -178,7 +181,7 @@ func (s *scramLogin) end(ctx context.Context, final string) (string, error) {
 			t.print = a.digest("barred", t.user) // the password is right: however often it comes, it is not another guess
 		}
 	}
-	if why := a.throttle.verdict(t.keys, fault == ""); why != "" {
+	if why := a.throttle.verdict(&t.keys, fault == ""); why != "" {
 		return "", a.refuse(ctx, t, refusal{ErrThrottled, why})
 	}
 	if fault != "" {

@@ -31,6 +31,7 @@ type keys struct {
 	user    digest
 	pair    digest // both: this user from this address
 	name    string // the user's, if there is such a user
+	turn    bool   // the attempt is the stranger that has been let through, see mayTry
 }
 
 // throttle counts failures. What it must do is told apart by who comes:
@@ -80,9 +81,9 @@ func newThrottle(opt Throttle, bans *banCache, now func() time.Time) *throttle {
 
 // verdict lets an attempt through, or says why not. proven means that the password is one that has been verified of
 // late.
-func (t *throttle) verdict(k keys, proven bool) (why string) {
+func (t *throttle) verdict(k *keys, proven bool) (why string) {
 	_, known := t.known.get(k.pair)
-	banned := t.banned(k)
+	banned := t.banned(*k)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
@@ -94,9 +95,9 @@ func (t *throttle) verdict(k keys, proven bool) (why string) {
 		return ""
 	case banned != "":
 		return banned
-	case t.crowded(k) != "":
-		return t.crowded(k)
-	case t.besieged(k) && !t.mayTry(k):
+	case t.crowded(*k) != "":
+		return t.crowded(*k)
+	case t.besieged(*k) && !t.mayTry(k):
 		return "too many wrong passwords for this user"
 	}
 	return ""
@@ -190,7 +191,10 @@ func (t *throttle) pardon(b Ban, user digest) {
 }
 
 // mayTry lets a stranger through that has not failed with this user, if none has been of late. It needs mu.
-func (t *throttle) mayTry(k keys) bool {
+func (t *throttle) mayTry(k *keys) bool {
+	if k.turn {
+		return true
+	}
 	c, ok := t.user.get(k.user)
 	if !ok { // another process has counted
 		c = &counter{prints: make(map[digest]struct{}), next: t.now().Add(trickle)}
@@ -200,6 +204,7 @@ func (t *throttle) mayTry(k keys) bool {
 		return false
 	}
 	c.next = t.now().Add(trickle)
+	k.turn = true
 	return true
 }
 

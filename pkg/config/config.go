@@ -139,6 +139,40 @@ type Auth struct {
 	History     time.Duration // of logins
 	Notice      bool          // of new places and devices, by mail
 	OAuth       OAuth
+	LDAP        LDAP
+	HTTP        HTTPLogin
+}
+
+// Directory is what all directories elsewhere have in common.
+type Directory struct {
+	Domains   []string // whose users log in by it
+	Only      bool     // passwords kept here do not count for them
+	Create    bool     // accounts at the first login
+	RootsFile string
+	Timeout   time.Duration
+	Cache     time.Duration // of right passwords; 0: none
+	Questions int           // at once
+}
+
+// LDAP is about logging in with the passwords of an LDAP directory.
+type LDAP struct {
+	Directory
+
+	URLs             []string // none: there is no such directory
+	StartTLS         bool
+	DN               string // template
+	Base             string
+	Filter           string // template
+	BindDN           string
+	BindPasswordFile string
+}
+
+// HTTPLogin is about logging in with passwords that a program knows which is asked over HTTP.
+type HTTPLogin struct {
+	Directory
+
+	URL        string // "": there is none
+	SecretFile string
 }
 
 // OAuth is about logging in with access tokens.

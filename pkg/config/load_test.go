@@ -55,6 +55,7 @@ func TestDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	common := Directory{Only: true, Timeout: 5 * time.Second, Cache: 10 * time.Minute, Questions: 16}
 	want := &Config{
 		DataDir: "/var/lib/postern", Hostname: "mail.example.org", DrainTimeout: 30 * time.Second,
 		Database: Database{MigrateOnStart: true, MaxConns: 32},
@@ -74,6 +75,7 @@ func TestDefaults(t *testing.T) {
 		Auth: Auth{
 			MinLength: 8, MinStrength: 2, History: 90 * 24 * time.Hour,
 			OAuth: OAuth{Claim: "email", Introspection: "off", Timeout: 5 * time.Second},
+			LDAP:  LDAP{Directory: common, StartTLS: true}, HTTP: HTTPLogin{Directory: common},
 		},
 		Limits: Limits{
 			Message: 100 << 20, Connections: 20000, ConnectionsPerAddress: 2000, SessionsPerAccount: 50, MailboxesPerAccount: 20_000, Annotation: 64 << 10,
@@ -247,6 +249,31 @@ func TestProblems(t *testing.T) {
 			"POSTERN_AUTH_OAUTH_ISSUERS=https://login.example.org", "POSTERN_AUTH_OAUTH_AUDIENCES=mail", "POSTERN_AUTH_OAUTH_INTROSPECTION=opaque",
 			"POSTERN_AUTH_OAUTH_CLIENT_ID=postern", "POSTERN_AUTH_OAUTH_CLIENT_SECRET_FILE=/nowhere/secret",
 		}}, []string{"auth.oauth.client_secret_file (POSTERN_AUTH_OAUTH_CLIENT_SECRET_FILE): open /nowhere/secret"}},
+		{"directories without servers", given{env: []string{"POSTERN_AUTH_LDAP_BASE=dc=org", "POSTERN_AUTH_HTTP_DOMAINS=example.org"}}, []string{
+			"auth.ldap.urls: is needed", "auth.http.url: is needed",
+		}},
+		{"LDAP", given{env: []string{
+			"POSTERN_AUTH_LDAP_URLS=ldap://ldap.example.org", "POSTERN_AUTH_LDAP_STARTTLS=false", "POSTERN_AUTH_LDAP_DN=ou=people",
+			"POSTERN_AUTH_LDAP_BASE=x", "POSTERN_AUTH_LDAP_DOMAINS=a@b", "POSTERN_AUTH_LDAP_ROOTS_FILE=/nowhere/roots", "POSTERN_AUTH_LDAP_TIMEOUT=0s",
+			"POSTERN_AUTH_LDAP_QUESTIONS=0", "POSTERN_AUTH_LDAP_CACHE=2d",
+		}}, []string{
+			"auth.ldap.urls (POSTERN_AUTH_LDAP_URLS): \"ldap://ldap.example.org\" would have passwords sent in the clear", "auth.ldap.domains (",
+			"auth.ldap.roots_file (", "auth.ldap.dn (POSTERN_AUTH_LDAP_DN): is set, so that", "auth.ldap.timeout (", "auth.ldap.cache (", "auth.ldap.questions (",
+		}},
+		{"LDAP, whose users are one another's", given{env: []string{
+			"POSTERN_AUTH_LDAP_URLS=ldaps://a,ldapi:///s,ldap://b", "POSTERN_AUTH_LDAP_DN=uid={local},dc=org", "POSTERN_AUTH_LDAP_DOMAINS=a.org,b.org",
+			"POSTERN_AUTH_HTTP_URL=http://[::1]:80/x", "POSTERN_AUTH_HTTP_DOMAINS=c.org,A.org",
+		}}, []string{"auth.ldap.dn (POSTERN_AUTH_LDAP_DN): needs {address} or {domain}", "auth.http.domains (POSTERN_AUTH_HTTP_DOMAINS): A.org is in auth.ldap.domains"}},
+		{"LDAP by search", given{env: []string{
+			"POSTERN_AUTH_LDAP_URLS=ldapi://relative", "POSTERN_AUTH_LDAP_FILTER=(objectClass=*)", "POSTERN_AUTH_LDAP_BIND_DN=cn=x",
+		}}, []string{
+			"auth.ldap.urls (", "auth.ldap.domains: is needed", "auth.ldap.filter (POSTERN_AUTH_LDAP_FILTER): needs {address} or {local}",
+			"auth.ldap.base: is needed", "auth.ldap.bind_password_file: is needed",
+		}},
+		{"HTTP to elsewhere", given{env: []string{
+			"POSTERN_AUTH_HTTP_URL=http://example.org/", "POSTERN_AUTH_HTTP_DOMAINS=*", "POSTERN_AUTH_HTTP_SECRET_FILE=/nowhere/secret",
+			"POSTERN_AUTH_MECHANISMS=SCRAM-SHA-256",
+		}}, []string{"auth.mechanisms (POSTERN_AUTH_MECHANISMS): needs PLAIN", "auth.http.url (POSTERN_AUTH_HTTP_URL): is not a URL with https", "auth.http.domains (", "auth.http.secret_file ("}},
 		{"no file", given{env: []string{"POSTERN_CONFIG=/nowhere/postern.toml"}}, []string{"configuration file: open /nowhere/postern.toml"}},
 		{"all at once, from everywhere", given{"hostnam = \"x\"\n", []string{"POSTERN_LOG_FORMAT=xml"}, []string{"--limits-message=x"}}, []string{"hostnam (", "log.format (", "limits.message ("}},
 	} {

@@ -35,7 +35,7 @@ func (s *setting) brief() string {
 }
 
 // settings is what can be set, in the order of the example file. "Listen" addresses are lists everywhere.
-var settings = slices.Concat(mainSettings, limitSettings, oauthSettings)
+var settings = slices.Concat(mainSettings, limitSettings, oauthSettings, ldapSettings, httpSettings)
 
 // mainSettings are all but those that have a file of their own.
 var mainSettings = []setting{

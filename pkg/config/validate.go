@@ -54,6 +54,7 @@ func (l *loader) validate(c *Config) {
 	l.checkTLS(c)
 	l.checkACME(c)
 	l.checkOAuth(c)
+	l.checkDirectories(c)
 	l.checkNetworks(c)
 	l.checkNumbers(c)
 	ok := len(c.LMTP.RecipientDelimiter) == 1 && strings.Contains("+-_=#.", c.LMTP.RecipientDelimiter)
@@ -203,6 +204,8 @@ func (l *loader) checkNumbers(c *Config) {
 		{"store.cache", c.Store.Cache, 1 << 20, 1 << 40},
 		{"store.index_from", int64(c.Store.IndexFrom), 0, 1 << 30},
 		{"store.index_load", int64(c.Store.IndexLoad), 1, 100},
+		{"auth.ldap.questions", int64(c.Auth.LDAP.Questions), 1, 1000},
+		{"auth.http.questions", int64(c.Auth.HTTP.Questions), 1, 1000},
 	} {
 		l.check(c, n.key, n.value >= n.low && n.value <= n.up, fmt.Sprintf("%d is not between %d and %d", n.value, n.low, n.up))
 	}
@@ -220,6 +223,10 @@ func (l *loader) checkNumbers(c *Config) {
 		{"store.undelete", c.Store.Undelete, 0, 3650 * day},
 		{"auth.history", c.Auth.History, day, 3650 * day},
 		{"auth.oauth.timeout", c.Auth.OAuth.Timeout, 100 * time.Millisecond, 30 * time.Second},
+		{"auth.ldap.timeout", c.Auth.LDAP.Timeout, 100 * time.Millisecond, 30 * time.Second},
+		{"auth.ldap.cache", c.Auth.LDAP.Cache, 0, day},
+		{"auth.http.timeout", c.Auth.HTTP.Timeout, 100 * time.Millisecond, 30 * time.Second},
+		{"auth.http.cache", c.Auth.HTTP.Cache, 0, day},
 	} {
 		text := fmt.Sprintf("%s is not between %s and %s", formatDuration(d.value), formatDuration(d.low), formatDuration(d.up))
 		l.check(c, d.key, d.value >= d.low && d.value <= d.up, text)

@@ -13,7 +13,8 @@ import (
 	"postern/pkg/store/postgres"
 )
 
-// newAuth makes what decides who may log in, with access tokens too if there is what checks them, and has the store tell it of changes. novel is told of logins from new places.
+// newAuth makes what decides who may log in, with access tokens too if there is what checks them, and with the passwords of
+// directories elsewhere, and has the store tell it of changes. novel is told of logins from new places.
 func newAuth(o Options, st *postgres.Store, tokens *oauth.Validator, novel func(context.Context, auth.Record)) (*auth.Auth, error) {
 	if err := auth.CheckMechanisms(o.Config.Auth.Mechanisms); err != nil {
 		return nil, fmt.Errorf("auth.mechanisms: %w", err)
@@ -27,9 +28,13 @@ func newAuth(o Options, st *postgres.Store, tokens *oauth.Validator, novel func(
 	if err != nil {
 		return nil, fmt.Errorf("auth: %w", err)
 	}
+	realms, err := newRealms(o, st)
+	if err != nil {
+		return nil, err
+	}
 	opt := auth.Options{
 		Directory: st, Log: o.Log.Named("auth"), Bans: st, History: st, Novel: novel,
-		Mechanisms: o.Config.Auth.Mechanisms, Seed: seed,
+		Mechanisms: o.Config.Auth.Mechanisms, Seed: seed, Realms: realms,
 		Throttle: auth.Throttle{Trusted: config.Networks(slices.Concat(o.Config.Auth.Trusted, o.Config.Proxy.Trusted))},
 	}
 	if tokens != nil { // nil in an interface would be something

@@ -22,7 +22,8 @@ func countLogins(a *auth.Auth, r prometheus.Registerer) auth.Authenticator {
 		Help: "Logins by protocol and result: ok, refused (wrong), throttled (too many wrong ones), busy (too many at once), abandoned, error (ours).",
 	}, []string{"proto", "result"})}
 	r.MustRegister(l.total, gauge("postern_bans", "Bans in force.", a.Bans),
-		gauge("postern_login_queue", "Logins that wait for a password hash.", a.Waiting))
+		gauge("postern_login_queue", "Logins that wait for a password hash.", a.Waiting),
+		gauge("postern_directory_queue", "Logins that wait to ask a directory elsewhere.", a.WaitingElsewhere))
 	return l
 }
 
