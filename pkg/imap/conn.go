@@ -257,7 +257,6 @@ func (c *conn) command(ctx context.Context) error {
 		row = nil
 	}
 	c.then = nil
-	c.disown()
 	c.done, c.partly = reply{}, ""
 	c.running, c.uids = tag, row != nil && row.flags.has(byUID)
 	err = c.perform(ctx, row)
@@ -274,6 +273,7 @@ func (c *conn) command(ctx context.Context) error {
 	if end == nil {
 		end = c.tellNotified(ctx, false)
 	}
+	c.disown()
 	r := c.finish(tag, row, err)
 	if c.then != nil && r.result == resultOK {
 		c.then()

@@ -30,7 +30,8 @@ func (r *listRequest) scope() scope {
 		if r.recursive {
 			b.Depth = store.AllBelow
 		}
-		switch {
+		switch _, err := store.CanonicalName(b.Top); {
+		case b.Top != "" && err != nil: // NUL, or what is not UTF-8: no name is like that, and not every store can be asked for it
 		case b.Top == store.OthersName, below(b.Top, store.OthersName):
 			s.addOthers(b.Top)
 		case b.Top == "" && strings.HasPrefix(store.OthersName, start):

@@ -48,6 +48,7 @@ func TestListScope(t *testing.T) {
 		"*", "%", "INBOX", "inbox", "InBox/%", "i*", "a", "a/%", "a/*", "a%", "a*", "a/b%", "a/%/c", "a/b/c", "gone", "gone/%", "none", "%/x", "O%", "Other",
 		"Other*", "Other Users", "Other Users/%", "Other Users/*", mine + "%", mine + "*", mine + "a", mine + "a/b", mine + "INBOX", mine + "a/%", mine + "g%",
 		strings.TrimSuffix(mine, "/"), "Other Users/nobody@example.org/%", "Other Users/x/y", "/a/", "a//b",
+		"a\x00", "a\x00/%", mine + "a\x00/*", "\x7f", strings.Repeat("a", 256), strings.Repeat("a/", 600) + "%", "Other Users/\x00",
 	}
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 3000 {
@@ -74,6 +75,11 @@ func listOf(t *testing.T, w *world, line string, all bool) string {
 		t.Fatalf("%s: %v", line, err)
 	}
 	in := r.scope()
+	for _, b := range append(in.mine, in.theirs...) {
+		if name, err := store.CanonicalName(b.Top); b.Top != "" && (err != nil || name != b.Top) {
+			t.Errorf("%s: asks the store for %q, which is no canonical name", line, b.Top)
+		}
+	}
 	if all {
 		in = scope{mine: []store.Branch{wholeTree}, others: true}
 	}

@@ -16,7 +16,7 @@ type metadataNews struct {
 	watch *store.Watch
 	since int64 // store.Account.AnnotationChanges
 	news  bool
-	own   map[metadataKey]bool // what this session has changed, and needs no telling
+	own   map[metadataKey]bool // what the running command changes, and needs no telling; see disown
 }
 
 type metadataKey struct {
@@ -113,7 +113,6 @@ func (c *conn) writeMetadataNews(ctx context.Context, m *metadataNews) error {
 		return err
 	}
 	m.since, m.news = until, false
-	clear(m.own)
 	for _, box := range order {
 		if name, ok := names[box]; ok {
 			c.writeMetadataNames(name, entries[box])

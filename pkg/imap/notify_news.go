@@ -220,7 +220,7 @@ func (c *conn) tellNotified(ctx context.Context, force bool) error {
 		n.hears(c.sel)
 	default:
 	}
-	own := len(n.ownNames) > 0 // they are forgotten with the next command, as messages are not
+	own := len(n.ownNames) > 0 || len(n.ownEntries) > 0 // they are forgotten with this command, as messages are not
 	if !n.news && !force || !own && !force && time.Now().Before(n.rest) {
 		return nil
 	}
@@ -434,8 +434,6 @@ func (c *conn) tellAnnotations(ctx context.Context, n *notification, sights []si
 		return err
 	}
 	n.annotated = until
-	own := n.ownEntries
-	n.ownEntries = nil
 	titles := make(map[store.MailboxID]string)
 	for i := range sights {
 		if sights[i].events.has(mailboxMetadata) {
@@ -446,7 +444,7 @@ func (c *conn) tellAnnotations(ctx context.Context, n *notification, sights []si
 		titles[0] = ""
 	}
 	for _, a := range changed {
-		if title, ok := titles[a.Box]; ok && !own[metadataKey{a.Box, a.Entry}] {
+		if title, ok := titles[a.Box]; ok && !n.ownEntries[metadataKey{a.Box, a.Entry}] {
 			c.writeMetadataNames(title, []string{a.Entry})
 		}
 	}

@@ -14,10 +14,14 @@ import (
 // A server should not notify a client of what it does itself (RFC 5465 §5). Commands say what they are about to do here; all of
 // it does nothing without NOTIFY.
 
-// disown forgets what the last command has done.
+// disown forgets what the running command has done, now that the news of it have been told: what comes next is somebody else's
+// doing.
 func (c *conn) disown() {
-	if c.notified != nil {
-		c.notified.ownNames, c.notified.ownUIDs = nil, nil
+	if n := c.notified; n != nil {
+		n.ownNames, n.ownUIDs, n.ownEntries = nil, nil, nil
+	}
+	if c.metadata != nil {
+		clear(c.metadata.own)
 	}
 }
 
