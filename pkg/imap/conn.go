@@ -270,7 +270,7 @@ func (c *conn) command(ctx context.Context) error {
 	}
 	c.tellMetadata(ctx)
 	err, end := c.news(ctx, row, err)
-	if end == nil {
+	if end == nil && !c.leaving {
 		end = c.tellNotified(ctx, false)
 	}
 	c.disown()
@@ -310,8 +310,8 @@ func (c *conn) readTag(ctx context.Context) (string, error) {
 		if !c.dec.AtEnd() {
 			break
 		}
-		if err := c.dec.End(); err != nil {
-			return "", err
+		if c.dec.End() != nil {
+			break // a lone CR, or there is no client any more
 		}
 	}
 	c.acquire()

@@ -16,8 +16,12 @@ import (
 	"go.uber.org/zap"
 )
 
-// maxFetchItems bounds what one line can ask of every message (rule 11).
-const maxFetchItems = 256
+// What one line can ask of every message (rule 11): so many items, written in so many octets. Names of header fields are
+// looked for, and said again, with each message.
+const (
+	maxFetchItems  = 256
+	maxFetchOctets = 64 << 10
+)
 
 type fetchRequest struct {
 	set          imap.NumSet
@@ -27,11 +31,13 @@ type fetchRequest struct {
 	partial      *partial
 	byUID        bool
 	impliedUID   bool // the first item is the UID, which the client has not asked for
+	from         int  // the octet of the command at which the items begin
 }
 
 func parseFetch(d *wire.Decoder, fl flags) (fetchRequest, error) {
 	r := fetchRequest{byUID: fl.has(byUID)}
 	r.set = d.SP().NumSet(r.byUID)
+	r.from = d.At()
 	if d.SP(); d.Peek() == '(' {
 		d.List(func() { r.add(d, parseFetchItem(d, d.Keyword())) })
 	} else {
@@ -82,6 +88,8 @@ func (r *fetchRequest) add(d *wire.Decoder, it item) {
 	case d.Err() != nil || slices.Contains(r.items, it):
 	case len(r.items) == maxFetchItems:
 		d.Fail("at most %d data items", maxFetchItems)
+	case d.At()-r.from > maxFetchOctets:
+		d.Fail("data items of at most %d octets", maxFetchOctets)
 	default:
 		r.items = append(r.items, it)
 	}

@@ -133,6 +133,8 @@ func TestParseFetch(t *testing.T) {
 		{0, ` 1 BODY[99999999999]`, ``},
 		{0, ` 1 BODY[MIME]`, ``},
 		{0, ` 1 BODY[HEADER.1]`, ``},
+		{0, ` 1 BODY[HEADER.FIELDS (` + strings.Repeat("x ", 1<<15) + `x)]`, ``},
+		{byUID, ` ` + strings.Repeat("1,", 1<<16) + `1 UID`, strings.Repeat("1,", 1<<16) + `1 UID`},
 		{0, ` 1 BODY[HEADER.FIELDS]`, ``},
 		{0, ` 1 BODY[HEADER.FIELDS ()]`, ``},
 		{0, ` 1 BODY[]<0>`, ``},

@@ -54,4 +54,5 @@ func (c *conn) identify(_ context.Context, fields map[string]string) error {
 	return nil
 }
 
-func clip(s string) string { return s[:min(len(s), maxIDLog)] }
+// clip returns the beginning of s, which may be kept for as long as the session lasts: it does not keep s.
+func clip(s string) string { return strings.Clone(s[:min(len(s), maxIDLog)]) }

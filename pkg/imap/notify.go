@@ -157,7 +157,7 @@ func (g *eventGroup) parseFetch(d *wire.Decoder) {
 // parseDescription reads a list of FETCH data items, for messages that are told of unasked. The UID goes with them: message
 // numbers say little to a client that is told at any time.
 func parseDescription(d *wire.Decoder) fetchRequest {
-	f := fetchRequest{byUID: true}
+	f := fetchRequest{byUID: true, from: d.At()}
 	d.List(func() { f.add(d, parseFetchItem(d, d.Keyword())) })
 	if len(f.items) == 0 {
 		d.Fail("a FETCH data item before this")

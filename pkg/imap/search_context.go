@@ -22,7 +22,8 @@ const capContextSearch imap.Cap = "CONTEXT=SEARCH"
 const (
 	maxLive       = 16
 	maxLiveRanges = 1 << 16
-	maxLiveSorted = 1 << 17 // of SORT, so many messages
+	maxLiveSorted = 1 << 17  // of SORT, so many messages
+	maxLiveOctets = 32 << 10 // of a command, which are kept with what it asks for
 )
 
 // liveSearch is a search of whose result the client is told every change. Only messages that have changed are looked at
@@ -69,6 +70,8 @@ func (c *conn) follow(l *liveSearch) {
 		c.refuseUpdates(l, "How well messages answer is not kept up to date.")
 	case len(l.members) > maxLiveRanges || len(l.sorted) > maxLiveSorted:
 		c.refuseUpdates(l, "The result is too large.")
+	case c.dec.At() > maxLiveOctets || rangesIn(&l.criteria) > maxLiveRanges:
+		c.refuseUpdates(l, "The search is too long.")
 	default:
 		l.last, _ = s.view.UID(s.view.Len())
 		l.ages = agesIn(&l.criteria, nil)
@@ -102,6 +105,16 @@ func agesIn(k *store.Criteria, ages []time.Duration) []time.Duration {
 	}
 	each(k, func(inner *store.Criteria) { ages = agesIn(inner, ages) })
 	return ages
+}
+
+// rangesIn counts the ranges of UIDs that a search names: with filters in it they may be more than a command has room for.
+func rangesIn(k *store.Criteria) int {
+	n := 0
+	for _, set := range k.UID {
+		n += len(set)
+	}
+	each(k, func(inner *store.Criteria) { n += rangesIn(inner) })
+	return n
 }
 
 // touch notes which messages the live searches have to look at.

@@ -218,3 +218,16 @@ func FuzzParseCancelUpdate(f *testing.F) {
 		}
 	})
 }
+
+// TestLiveSearchTooLong has searches followed whose criteria would have to be kept for as long as the mailbox is selected.
+func TestLiveSearchTooLong(t *testing.T) {
+	t.Parallel()
+	c := newWorld(t).login(t)
+	c.exchange(t, "a SELECT INBOX")
+	for i, long := range []string{"UID " + strings.Repeat("1,", maxLiveOctets/2) + "1", strings.Repeat("(", 40) + "ALL" + strings.Repeat(")", 40)} {
+		got := c.exchange(t, "b UID SEARCH RETURN (UPDATE) "+long)
+		if refused := strings.HasPrefix(got[0], `* NO [NOUPDATE "b"]`); refused != (i == 0) {
+			t.Errorf("%.40s…: %q", long, got)
+		}
+	}
+}
