@@ -16,8 +16,10 @@ var (
 	ErrDenied = errors.New("wrong name or password")
 	// ErrThrottled is returned when a peer or a user has failed too often of late.
 	ErrThrottled = errors.New("too many failures, try later")
-	// ErrBusy is returned when too many wait for their password to be checked; it is a store.ErrUnavailable too.
-	ErrBusy = fmt.Errorf("too many logins at once: %w", store.ErrUnavailable)
+	// ErrAway is returned when what would prove the user cannot be checked now; it is a store.ErrUnavailable too.
+	ErrAway = fmt.Errorf("login cannot be checked: %w", store.ErrUnavailable)
+	// ErrBusy is returned when too many wait for their password to be checked; it is an ErrAway too.
+	ErrBusy = fmt.Errorf("too many logins at once: %w", ErrAway)
 	// ErrMechanism is returned for a SASL mechanism that is not offered.
 	ErrMechanism = errors.New("mechanism not offered")
 	// ErrCancelled is returned when the client ended an exchange, or answered what cannot be read.

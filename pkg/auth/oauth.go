@@ -112,7 +112,7 @@ func (a *Auth) loginByToken(ctx context.Context, t *attempt, token string) (Toke
 	case errors.As(err, &fault):
 		return Token{}, troubleOf(fault), a.refuseToken(ctx, t, token, fault)
 	case err != nil:
-		return Token{}, away, fmt.Errorf("%w: check a token: %w", store.ErrUnavailable, err)
+		return Token{}, away, fmt.Errorf("%w: check a token: %w", ErrAway, err)
 	}
 	switch fault, err = a.claim(ctx, t, said); {
 	case err != nil:

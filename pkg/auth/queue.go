@@ -54,7 +54,7 @@ func (a *Auth) queue(ctx context.Context, t *attempt, l *line) (leave func(), er
 	case l.turns <- struct{}{}:
 		return func() { <-l.turns }, nil
 	case <-ctx.Done():
-		return nil, fmt.Errorf("%w: wait to check a password: %w", store.ErrUnavailable, ctx.Err())
+		return nil, fmt.Errorf("%w: wait to check a password: %w", ErrAway, ctx.Err())
 	}
 }
 

@@ -133,7 +133,7 @@ func (r *realm) ask(ctx context.Context, t *attempt) (ok bool, err error) {
 	ok, err = r.Checker.Check(ctx, Question{User: t.name(), Password: t.password, Peer: t.peer})
 	switch {
 	case err != nil:
-		return false, fmt.Errorf("%w: directory %s: %w", store.ErrUnavailable, r.Name, err)
+		return false, fmt.Errorf("%w: directory %s: %w", ErrAway, r.Name, err)
 	case !ok:
 		r.refused.put(r.refusedKey(t), struct{}{})
 	}
@@ -163,7 +163,7 @@ func (r *realm) create(ctx context.Context, t *attempt) (fault string, err error
 		return "", err
 	}
 	if !t.known {
-		return "the address is an alias", nil
+		return "the address is taken: by an alias, or an account that is being deleted", nil
 	}
 	r.a.identify(t)
 	return t.faultOfAccount(), nil

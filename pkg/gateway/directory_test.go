@@ -89,7 +89,7 @@ func TestDirectories(t *testing.T) {
 	const (
 		right               = slapdtest.Password
 		refused, refusedPOP = "a NO [AUTHENTICATIONFAILED]", "-ERR [AUTH]"
-		away, awayPOP       = "a NO [UNAVAILABLE]", "-ERR [SYS/TEMP]"
+		away, awayPOP       = "a NO [UNAVAILABLE] The login", "-ERR [SYS/TEMP] The login"
 	)
 	ldap, c := slapdtest.Start(t), newCallback(t)
 	s := directoryServer(t, ldap, c)

@@ -45,6 +45,9 @@ func (c *conn) refusal(err error) *refusal {
 		return &refusal{text: "That message is no longer there."}
 	}
 	c.log.Error("command failed", zap.Error(err))
+	if errors.Is(err, auth.ErrAway) {
+		return &refusal{code: "SYS/TEMP", text: "The login cannot be checked now, try again later.", result: resultError}
+	}
 	if temporary(err) {
 		return &refusal{code: "SYS/TEMP", text: "The mail store cannot be reached, try again later.", result: resultError}
 	}

@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -91,9 +92,10 @@ type Server struct {
 	RootsFile          string // certificates to trust when talking to it, PEM
 	Roots              *x509.CertPool
 
-	dir  string
-	proc *exec.Cmd
-	log  bytes.Buffer // of proc; to be read when it has ended
+	dir   string
+	proc  *exec.Cmd
+	ended chan struct{} // closed when proc has
+	log   bytes.Buffer  // of proc; to be read when it has ended
 }
 
 // Start runs a server until the test ends.
@@ -105,8 +107,7 @@ func Start(t testing.TB) *Server {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) }) // what is left is the system's to remove
 	s := &Server{
-		dir: dir, RootsFile: filepath.Join(dir, "cert.pem"),
-		Socket: "ldapi://" + dir + "/socket", Plain: "ldap://" + freeAddr(t), TLS: "ldaps://" + freeAddr(t),
+		dir: dir, RootsFile: filepath.Join(dir, "cert.pem"), Socket: "ldapi://" + dir + "/socket",
 	}
 	s.makeCertificate(t)
 	text := data + fmt.Sprintf(entry, "anna", "anna@example.org", "userPassword: "+Password+"\n") +
@@ -125,7 +126,14 @@ func Start(t testing.TB) *Server {
 	if out, err := add.CombinedOutput(); err != nil {
 		t.Fatalf("slapadd (Debian's package slapd): %v\n%s", err, out)
 	}
-	s.Run(t)
+	for tries := 0; ; tries++ { // a port may be taken after it was found free
+		s.Plain, s.TLS = "ldap://"+freeAddr(t), "ldaps://"+freeAddr(t)
+		if err := s.run(); err == nil {
+			break
+		} else if tries == 5 {
+			t.Fatal(err)
+		}
+	}
 	t.Cleanup(func() {
 		s.Stop()
 		if t.Failed() {
@@ -138,30 +146,59 @@ func Start(t testing.TB) *Server {
 // Run starts the server, again if it has been stopped, and returns when it answers.
 func (s *Server) Run(t testing.TB) {
 	t.Helper()
+	if err := s.run(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s *Server) run() error {
 	urls := fmt.Sprintf("ldapi://%s %s %s", url.PathEscape(s.dir+"/socket"), s.Plain, s.TLS)
 	s.proc = exec.Command("/usr/sbin/slapd", "-f", filepath.Join(s.dir, "slapd.conf"), "-h", urls, "-d", "0")
 	s.proc.Stdout, s.proc.Stderr = &s.log, &s.log
 	if err := s.proc.Start(); err != nil {
-		t.Fatal(err)
+		return err
 	}
+	s.ended = make(chan struct{})
+	go func() {
+		_ = s.proc.Wait() // how it ended does not matter
+		close(s.ended)
+	}()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.Now().Add(patience); ; <-tick.C {
-		conn, err := net.Dial("unix", s.dir+"/socket")
+	for late := time.After(patience); ; {
+		err := s.answers()
 		if err == nil {
-			conn.Close()
-			return
+			return nil
 		}
-		if time.Now().After(end) {
-			t.Fatalf("slapd does not answer: %v", err)
+		select {
+		case <-tick.C:
+		case <-s.ended:
+			return fmt.Errorf("slapd has ended:\n%s", s.log.Bytes())
+		case <-late:
+			s.Stop()
+			return fmt.Errorf("slapd does not answer: %w", err)
 		}
 	}
+}
+
+// answers reports whether all of the server's listeners are there.
+func (s *Server) answers() error {
+	for addr, network := range map[string]string{
+		s.dir + "/socket": "unix", strings.TrimPrefix(s.Plain, "ldap://"): "tcp", strings.TrimPrefix(s.TLS, "ldaps://"): "tcp",
+	} {
+		conn, err := net.Dial(network, addr)
+		if err != nil {
+			return err
+		}
+		conn.Close()
+	}
+	return nil
 }
 
 // Stop ends the server as a crash would.
 func (s *Server) Stop() {
 	_ = s.proc.Process.Kill() // it may have ended
-	_ = s.proc.Wait()
+	<-s.ended
 }
 
 func freeAddr(t testing.TB) string {
