@@ -17,6 +17,7 @@ const (
 	gramBits = 45
 	gramMask = 1<<gramBits - 1
 
+	wordGram  = 0 << 42 // a whole word, see wordOf
 	oneGram   = 1 << 42
 	twoGram   = 2 << 42
 	threeGram = 3 << 42
@@ -104,6 +105,54 @@ func gramsOf(pattern string, header bool) (grams []gram, exact bool) {
 	return spread(dedupe(more)), exact
 }
 
+// Words of so many letters and digits are grams too, one to one. What the other grams say of a longer pattern is not sure;
+// that a text has the very word is.
+const (
+	wordFrom = 4
+	wordTo   = 8 // 37 to the power of 8 is less than 2 to that of 42
+)
+
+// letters gives those that words are made of their values, which are not 0.
+var letters = func() (t [256]uint64) {
+	for i, c := range []byte("abcdefghijklmnopqrstuvwxyz0123456789") {
+		t[c] = uint64(i + 1)
+	}
+	return t
+}()
+
+// speller spells a word.
+type speller struct {
+	n     int
+	chars uint64
+}
+
+func (s *speller) add(value uint64) {
+	s.n++
+	s.chars = s.chars*37 + value
+}
+
+// gram returns the gram of the word, if it is of a length that has one.
+func (s *speller) gram(header bool) (g gram, ok bool) {
+	if s.n < wordFrom || s.n > wordTo {
+		return 0, false
+	}
+	return makeGram(wordGram, s.chars, header), true
+}
+
+// wordOf returns the gram of a folded pattern that is a word. A text that has it contains the pattern; one that has not may
+// contain it in another word.
+func wordOf(pattern string, header bool) (g gram, ok bool) {
+	var s speller
+	for i := range len(pattern) {
+		value := letters[pattern[i]]
+		if value == 0 {
+			return 0, false
+		}
+		s.add(value)
+	}
+	return s.gram(header)
+}
+
 func dedupe(grams []gram) []gram {
 	seen := make(map[gram]bool, len(grams))
 	return slices.DeleteFunc(grams, func(g gram) bool {
@@ -147,7 +196,9 @@ type gramSet struct {
 	odd   bool // it must not be indexed
 
 	last  window3
-	split []byte // of a character over the edge of two pieces
+	word  speller       // at the end of last
+	in    message.Place // where that is
+	split []byte        // of a character over the edge of two pieces
 }
 
 func newGramSet() *gramSet {
@@ -162,7 +213,7 @@ func (s *gramSet) reset() {
 		clear(s.table)
 	}
 	s.list, s.zero, s.odd = s.list[:0], false, false
-	s.End()
+	s.last, s.word, s.split = window3{-1, -1}, speller{}, s.split[:0]
 }
 
 // Text implements message.TextReader.
@@ -175,7 +226,13 @@ func (s *gramSet) Text(in message.Place, text []byte) {
 		s.split = s.split[:0]
 	}
 	visit := s.visitor(in)
+	s.in = in
 	for len(text) > 0 {
+		if value := letters[text[0]]; value != 0 {
+			s.word.add(value)
+		} else {
+			s.endWord()
+		}
 		if text[0] < utf8.RuneSelf {
 			s.last.slide(rune(text[0]), visit)
 			text = text[1:]
@@ -208,8 +265,20 @@ func (s *gramSet) visitor(in message.Place) func(kind, chars uint64) {
 	}
 }
 
+// endWord adds the word that a text has come to the end of, if it has. In the value of a field it would be sure of nothing: an
+// index does not say in which field.
+func (s *gramSet) endWord() {
+	if g, ok := s.word.gram(s.in == message.PlaceHeader); ok && s.in != message.PlaceField {
+		s.add(g)
+	}
+	s.word = speller{}
+}
+
 // End implements message.TextReader. Half a character at the end of a text is in no pattern.
-func (s *gramSet) End() { s.last, s.split = window3{-1, -1}, s.split[:0] }
+func (s *gramSet) End() {
+	s.endWord()
+	s.last, s.split = window3{-1, -1}, s.split[:0]
+}
 
 func (s *gramSet) has(g gram) bool {
 	if g == 0 {

@@ -54,7 +54,7 @@ func (c *cover) place(uid imap.UID) (int, bool) {
 
 // gramVersion says by which rules texts were folded and cut into grams. It is raised with every change of them: what was made
 // by other rules is then made anew, as if it were damaged.
-const gramVersion = 1
+const gramVersion = 2
 
 // encode writes the version, and the runs as the distances between them and their lengths.
 func (c *cover) encode() []byte {

@@ -12,6 +12,8 @@ var gramRounds = []int{2, 4, 8}
 const (
 	// fewPlaces is how many messages of a segment are too few to ask for more grams.
 	fewPlaces = 2
+	// provenFrom is how many messages it takes to ask which of them have the pattern as a word, rather than to read them.
+	provenFrom = 16
 	// maxLeaves is how many patterns of a search are looked up; more are read for.
 	maxLeaves = 32
 	// blocksAtOnce is how many blocks one query asks for.
@@ -24,10 +26,10 @@ type gramFinds struct {
 	leaves map[store.Leaf]*leafFind
 }
 
-// leafFind is in which messages of each segment a leaf may be found, and whether it certainly is.
+// leafFind is in which messages of each segment a leaf may be found, and in which it certainly is.
 type leafFind struct {
-	in    []placeSet // of each segment; nil: unknown
-	exact bool
+	in   []placeSet // of each segment; nil: unknown
+	sure []placeSet // of each segment; nil: none is known
 }
 
 // hint says what is known of the message at a place of a segment.
@@ -38,7 +40,7 @@ func (f *gramFinds) hint(seg, place int, l store.Leaf) store.Verdict {
 		return store.Unknown
 	case !find.in[seg].has(place):
 		return store.No
-	case find.exact:
+	case find.sure[seg] != nil && find.sure[seg].has(place):
 		return store.Yes
 	}
 	return store.Unknown
@@ -131,29 +133,57 @@ type narrowing struct {
 
 // run fills find.
 func (q *leafQuery) run(ctx context.Context, l store.Leaf, find *leafFind) error {
-	find.in = make([]placeSet, len(q.segs))
+	find.in, find.sure = make([]placeSet, len(q.segs)), make([]placeSet, len(q.segs))
+	provable := l.In == store.LeafBody || l.In == store.LeafText // else it must be in the right field too
 	headers := map[store.LeafIn][]bool{
 		store.LeafBody: {false}, store.LeafText: {false, true}, store.LeafField: {true}, store.LeafName: {true},
 	}[l.In]
 	for _, header := range headers {
 		grams, exact := gramsOf(l.Pattern, header)
-		find.exact = exact && (l.In == store.LeafBody || l.In == store.LeafText)
-		sets := make([]*narrowing, len(q.segs))
-		for i, seg := range q.segs {
-			sets[i] = &narrowing{seg: seg}
-		}
-		if err := q.narrow(ctx, sets, grams); err != nil || q.lost {
+		sets, err := q.places(ctx, grams)
+		if err != nil || q.lost {
 			return err
 		}
-		for i, n := range sets {
-			if find.in[i] == nil {
-				find.in[i] = n.set
-			} else {
-				find.in[i].or(n.set)
+		join(find.in, sets)
+		word, isWord := wordOf(l.Pattern, header)
+		switch {
+		case !provable:
+		case exact:
+			join(find.sure, sets)
+		case isWord && count(sets) >= provenFrom:
+			if sets, err = q.places(ctx, []gram{word}); err != nil || q.lost {
+				return err
 			}
+			join(find.sure, sets)
 		}
 	}
 	return nil
+}
+
+// join adds the messages of each segment.
+func join(to []placeSet, sets []*narrowing) {
+	for i, n := range sets {
+		if to[i] == nil {
+			to[i] = newPlaceSet(n.seg.cover.n)
+		}
+		to[i].or(n.set)
+	}
+}
+
+func count(sets []*narrowing) (n int) {
+	for _, set := range sets {
+		n += set.set.count()
+	}
+	return n
+}
+
+// places asks in which messages of each segment some grams are.
+func (q *leafQuery) places(ctx context.Context, grams []gram) ([]*narrowing, error) {
+	sets := make([]*narrowing, len(q.segs))
+	for i, seg := range q.segs {
+		sets[i] = &narrowing{seg: seg}
+	}
+	return sets, q.narrow(ctx, sets, grams)
 }
 
 // narrow asks for some grams at a time, and no more of a segment that has few messages left.
