@@ -84,6 +84,7 @@ var refusals = []struct {
 	{message.ErrTooBig, "TOOBIG", "The message is too big."},
 	{store.ErrTooManyKeywords, "LIMIT", "The mailbox has too many keywords."},
 	{store.ErrTooManyMailboxes, "LIMIT", "There are too many mailboxes."},
+	{store.ErrTooManySubscribed, "LIMIT", "There are too many subscriptions."},
 	{store.ErrTooManyAnnotations, "METADATA TOOMANY", "There are too many annotations."}, // RFC 5464 §4.3
 	{auth.ErrDenied, "AUTHENTICATIONFAILED", "Wrong name or password."},
 	{auth.ErrThrottled, "UNAVAILABLE", "Too many failures of late, try again later."},

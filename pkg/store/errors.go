@@ -17,6 +17,7 @@ var (
 	ErrTooManyKeywords    = errors.New("too many keywords in mailbox") // 63 fit
 	ErrTooManyMailboxes   = errors.New("too many mailboxes")
 	ErrTooManyAnnotations = errors.New("too many annotations")
+	ErrTooManySubscribed  = errors.New("too many subscriptions")
 	ErrExpunged           = errors.New("message expunged")
 	ErrInUse              = errors.New("maildrop in use")
 	ErrUnavailable        = errors.New("store unavailable") // database away, deadline; try again

@@ -24,6 +24,10 @@ const (
 // DefaultMaxMailboxes is how many mailboxes an account can have unless a store is told otherwise.
 const DefaultMaxMailboxes = 20_000
 
+// SubscriptionsPerMailbox is to how many names an account can be subscribed for each mailbox that it can have: names need no
+// mailbox, and what others share may be among them.
+const SubscriptionsPerMailbox = 2
+
 // CanonicalName brings a mailbox name to the form in which it is kept and compared: NFC, INBOX as the first level in
 // capitals (RFC 3501 §5.1), without a leading or trailing delimiter, which clients are in the habit of adding. ErrName
 // for a name with an empty level, with control characters, not UTF-8, or too long: 255 octets a level, 1000 in all.

@@ -58,7 +58,7 @@ type Account interface {
 	Rename(ctx context.Context, from, to string) error
 	// Delete removes a mailbox and its messages. ErrHasChildren when others are below it, ErrName for INBOX.
 	Delete(ctx context.Context, name string) error
-	// Subscribe sets or ends a subscription. The name need not exist (RFC 3501 §6.3.6).
+	// Subscribe sets or ends a subscription. The name need not exist (RFC 3501 §6.3.6). ErrName, ErrTooManySubscribed.
 	Subscribe(ctx context.Context, name string, on bool) error
 	// Subscriptions returns all subscribed names in order, those without a mailbox too.
 	Subscriptions(ctx context.Context) ([]string, error)

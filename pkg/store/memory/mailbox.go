@@ -224,10 +224,14 @@ func (a *account) Subscribe(ctx context.Context, name string, on bool) error {
 		if err != nil {
 			return nil, err
 		}
-		if on {
-			a.subscribed[name] = true
-		} else {
+		most := store.SubscriptionsPerMailbox * cmp.Or(a.store.MaxMailboxes, store.DefaultMaxMailboxes)
+		switch {
+		case !on:
 			delete(a.subscribed, name)
+		case len(a.subscribed) < most:
+			a.subscribed[name] = true
+		case !a.subscribed[name]:
+			return nil, store.ErrTooManySubscribed
 		}
 		return tree, nil
 	})

@@ -378,9 +378,14 @@ const (
 insert into subscriptions (account_id, name)
 select account_id, $2
 from accounts
-where account_id = $1 and state < 2
+where account_id = $1 and state < 2 and (select count(*) from subscriptions where account_id = $1) < $3
 for share
 on conflict do nothing`
+
+	sqlMaySubscribe = `
+select count(*) < $3 or count(*) filter (where name = $2) > 0
+from subscriptions
+where account_id = $1`
 
 	sqlUnsubscribe = `
 delete from subscriptions
@@ -399,15 +404,35 @@ func (a *account) Subscribe(ctx context.Context, name string, on bool) error {
 	if err != nil {
 		return fmt.Errorf("subscribe: %w", err)
 	}
-	sql := sqlUnsubscribe
 	if on {
-		sql = sqlSubscribe
+		return a.subscribe(ctx, name)
 	}
-	tag, err := a.s.pool.Exec(ctx, sql, a.id, name)
+	tag, err := a.s.pool.Exec(ctx, sqlUnsubscribe, a.id, name)
 	if err == nil && tag.RowsAffected() > 0 {
 		a.s.published(a.id)
 	}
 	return failed("subscribe", err)
+}
+
+// subscribe takes no lock for the sake of the bound: those who subscribe at the same moment may go a little beyond it.
+func (a *account) subscribe(ctx context.Context, name string) error {
+	most := store.SubscriptionsPerMailbox * a.s.opts.MaxMailboxes
+	tag, err := a.s.pool.Exec(ctx, sqlSubscribe, a.id, name, most)
+	switch {
+	case err != nil:
+		return failed("subscribe", err)
+	case tag.RowsAffected() > 0:
+		a.s.published(a.id)
+		return nil
+	}
+	var may bool
+	if err := a.s.pool.QueryRow(ctx, sqlMaySubscribe, a.id, name, most).Scan(&may); err != nil {
+		return failed("subscribe", err)
+	}
+	if !may {
+		return fmt.Errorf("subscribe: %d names: %w", most, store.ErrTooManySubscribed)
+	}
+	return nil
 }
 
 // Subscriptions implements store.Account.

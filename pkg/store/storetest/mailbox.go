@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -233,6 +234,14 @@ func testMailboxSubscribe(e *env) {
 	e.equal([]bool{e.box("INBOX").Subscribed, e.box("Trash").Subscribed, e.box("Sent").Subscribed}, []bool{false, false, true},
 		"INBOX, Trash, Sent subscribed")
 	e.fails(e.account.Subscribe(e.ctx, "a\x00b", true), store.ErrName, "Subscribe to no name")
+
+	for i := len(list); i < store.SubscriptionsPerMailbox*MaxMailboxes; i++ {
+		e.ok(e.account.Subscribe(e.ctx, fmt.Sprint("name", i), true))
+	}
+	e.fails(e.account.Subscribe(e.ctx, "INBOX", true), store.ErrTooManySubscribed, "Subscribe to one too many")
+	e.ok(e.account.Subscribe(e.ctx, "Sent", true)) // again
+	e.ok(e.account.Subscribe(e.ctx, "Sent", false))
+	e.ok(e.account.Subscribe(e.ctx, "INBOX", true))
 }
 
 func testMailboxAccounts(e *env) {
