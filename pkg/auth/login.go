@@ -12,7 +12,6 @@ import (
 	mathrand "math/rand/v2"
 	"net/netip"
 	"runtime"
-	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -165,7 +164,7 @@ func (a *Auth) Login(ctx context.Context, p Peer, user, password string) (Identi
 
 // login is every password's way in: it reads as the list of what must hold.
 func (a *Auth) login(ctx context.Context, t *attempt) (Identity, error) {
-	if !slices.Contains(a.Mechanisms(t.peer), sasl.Plain) {
+	if !a.takes(t.peer, sasl.Plain) {
 		return Identity{}, ErrMechanism
 	}
 	fault := t.normalise()

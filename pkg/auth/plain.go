@@ -37,24 +37,37 @@ func (a *Auth) offers(mech string) bool {
 
 // Mechanisms implements Authenticator.
 func (a *Auth) Mechanisms(p Peer) []string {
-	if !p.TLS && !a.opt.Plaintext {
-		return nil
-	}
-	_, bound := p.binding()
-	_, shown := p.certificate()
 	var names []string
 	for _, m := range allMechanisms {
-		if a.offers(m) && (m != scramSHA256Plus || bound) && (m != sasl.External || shown) && (!isToken(m) || a.opt.Tokens != nil) {
+		if a.takes(p, m) {
 			names = append(names, m)
 		}
 	}
 	return names
 }
 
+// takes reports whether a client may log in by a mechanism.
+func (a *Auth) takes(p Peer, mech string) bool {
+	if !p.TLS && !a.opt.Plaintext || !slices.Contains(allMechanisms, mech) || !a.offers(mech) {
+		return false
+	}
+	switch {
+	case mech == scramSHA256Plus:
+		_, bound := p.binding()
+		return bound
+	case mech == sasl.External:
+		_, shown := p.certificate()
+		return shown
+	case isToken(mech):
+		return a.opt.Tokens != nil
+	}
+	return true
+}
+
 // Exchange implements Authenticator. mech is the name in capitals.
 func (a *Auth) Exchange(ctx context.Context, p Peer, mech string, initial []byte, ask func([]byte) ([]byte, error)) (Identity, error) {
 	switch {
-	case !slices.Contains(a.Mechanisms(p), mech):
+	case !a.takes(p, mech):
 		return Identity{}, ErrMechanism
 	case mech == sasl.External:
 		return a.exchangeExternal(ctx, p, mech, initial, ask)

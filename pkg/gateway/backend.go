@@ -23,20 +23,24 @@ type Backend struct {
 	log     *zap.Logger
 }
 
+// connsKept is how many connections to the database a server has at all times: as many as logins may use at once (package
+// auth), and as many for those who are logged in.
+const connsKept = 8
+
 // OpenBackend opens the store for serving. A private PostgreSQL becomes this process's own.
 func OpenBackend(ctx context.Context, o Options) (*Backend, error) {
-	return open(ctx, o, embedded.Start)
+	return open(ctx, o, connsKept, embedded.Start)
 }
 
 // OpenForCommand opens the store for a command that works beside a running gateway and without one: a private PostgreSQL
 // that runs is used, one that does not is started until Close.
 func OpenForCommand(ctx context.Context, o Options) (*Backend, error) {
-	return open(ctx, o, embedded.Open)
+	return open(ctx, o, 0, embedded.Open)
 }
 
 type starter func(context.Context, embedded.Options) (*embedded.Server, error)
 
-func open(ctx context.Context, o Options, start starter) (*Backend, error) {
+func open(ctx context.Context, o Options, keep int32, start starter) (*Backend, error) {
 	if o.Log == nil {
 		o.Log = zap.NewNop()
 	}
@@ -71,7 +75,7 @@ func open(ctx context.Context, o Options, start starter) (*Backend, error) {
 	}
 	b.Store, err = postgres.Open(ctx, postgres.Options{
 		URL: url, MasterKey: key, Compression: o.Config.Store.Compression, CacheBytes: o.Config.Store.Cache,
-		Undelete: positive(o.Config.Store.Undelete), MaxConns: int32(o.Config.Database.MaxConns),
+		Undelete: positive(o.Config.Store.Undelete), MaxConns: int32(o.Config.Database.MaxConns), KeepConns: keep,
 		IndexFrom: positive(o.Config.Store.IndexFrom), IndexLoad: o.Config.Store.IndexLoad,
 		MaxMailboxes: o.Config.Limits.MailboxesPerAccount,
 		LoginHistory: o.Config.Auth.History, RecipientDelimiter: o.Config.LMTP.RecipientDelimiter, Log: o.Log.Named("store"), Registerer: metrics,

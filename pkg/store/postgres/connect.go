@@ -20,15 +20,19 @@ const (
 // connsReady is how many connections are kept that nobody waits for.
 const connsReady = 2
 
-// keepWarm configures connections for everything but the lanes: some are always ready.
-func keepWarm(cfg *pgxpool.Config) {
-	cfg.MinIdleConns = min(cfg.MaxConns, connsReady)
-	prepare := cfg.AfterConnect
-	cfg.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
-		if err := warm(ctx, c); err != nil && c.IsClosed() {
-			return err
+// keepWarm configures connections for everything but the lanes: some are always ready, and so many are there whether they
+// are in use or not. Who finds none that is free waits for a new one, though others are given back meanwhile: on a machine
+// that is busy for a quarter of a second.
+func keepWarm(keep int32) func(*pgxpool.Config) {
+	return func(cfg *pgxpool.Config) {
+		cfg.MinConns, cfg.MinIdleConns = min(cfg.MaxConns, keep), min(cfg.MaxConns, connsReady)
+		prepare := cfg.AfterConnect
+		cfg.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
+			if err := warm(ctx, c); err != nil && c.IsClosed() {
+				return err
+			}
+			return prepare(ctx, c) // what is wrong with the database is told to those who ask it for something
 		}
-		return prepare(ctx, c) // what is wrong with the database is told to those who ask it for something
 	}
 }
 

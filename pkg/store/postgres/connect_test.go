@@ -63,6 +63,14 @@ func TestSilentConnections(t *testing.T) {
 	}
 }
 
+// TestKeepsConns: connections that are to be there are, before anybody asks for them.
+func TestKeepsConns(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	s := f.open(func(o *Options) { o.KeepConns = 5 })
+	f.await("the connections", func() bool { return s.pool.Stat().IdleConns() >= 5 })
+}
+
 // TestSilentHost: a host that does not answer is given up for the next one of the URL, in time.
 func TestSilentHost(t *testing.T) {
 	t.Parallel()

@@ -30,6 +30,7 @@ type Options struct {
 	Undelete           time.Duration // how long expunged messages stay recoverable; 0 means DefaultUndelete, negative not at all
 	LoginHistory       time.Duration // how long logins are kept; 0 means DefaultLoginHistory
 	MaxConns           int32         // connections at most, a few for deliveries not counted; 0 means 32
+	KeepConns          int32         // of those are there at all times; others come and go
 	RecipientDelimiter string        // between user and detail in an address; empty means "+"
 	MaxMailboxes       int           // of one account; 0 means store.DefaultMaxMailboxes
 	Poll               time.Duration // how often watched mailboxes are looked at should a notification be lost; 0 means 5 s
@@ -103,7 +104,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	pool, err := newPool(ctx, o, metrics, keepWarm)
+	pool, err := newPool(ctx, o, metrics, keepWarm(o.KeepConns))
 	if err != nil {
 		return nil, failed("open store", err)
 	}
