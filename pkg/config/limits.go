@@ -11,6 +11,7 @@ type Limits struct {
 	MailboxesPerAccount   int
 	Annotation            int64 // octets of a value
 
+	LoginTime         time.Duration
 	OctetsBeforeLogin int64
 	BadCommands       int // in a row
 	CommandsPerSecond int // 0: any number
@@ -50,6 +51,11 @@ var limitSettings = []setting{
 		key: "limits.annotation", preset: "64KiB",
 		doc:   "The longest value of an annotation (METADATA) that is taken.",
 		field: func(c *Config) any { return &c.Limits.Annotation },
+	},
+	{
+		key: "limits.login_time", preset: "2m",
+		doc:   "How long a connection of IMAP or POP3 may take to log in, of which TLS may take 20 seconds.",
+		field: func(c *Config) any { return &c.Limits.LoginTime },
 	},
 	{
 		key: "limits.octets_before_login", preset: "64KiB",

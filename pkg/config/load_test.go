@@ -79,7 +79,7 @@ func TestDefaults(t *testing.T) {
 		},
 		Limits: Limits{
 			Message: 100 << 20, Connections: 20000, ConnectionsPerAddress: 2000, SessionsPerAccount: 50, MailboxesPerAccount: 20_000, Annotation: 64 << 10,
-			OctetsBeforeLogin: 64 << 10, BadCommands: 50, CommandsPerSecond: 2000, CommandsBurst: 100_000, Stall: 5 * time.Minute, MinRate: 500,
+			LoginTime: 2 * time.Minute, OctetsBeforeLogin: 64 << 10, BadCommands: 50, CommandsPerSecond: 2000, CommandsBurst: 100_000, Stall: 5 * time.Minute, MinRate: 500,
 		},
 		Log:    Log{Level: "info", Format: "json"},
 		origin: map[string]string{},

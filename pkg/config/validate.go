@@ -219,6 +219,7 @@ func (l *loader) checkNumbers(c *Config) {
 	}{
 		{"drain_timeout", c.DrainTimeout, 0, time.Hour},
 		{"imap.idle_keepalive", c.IMAP.IdleKeepalive, 10 * time.Second, 29 * time.Minute}, // clients give up after 30
+		{"limits.login_time", c.Limits.LoginTime, 10 * time.Second, time.Hour},
 		{"limits.stall", c.Limits.Stall, 10 * time.Second, time.Hour},
 		{"store.undelete", c.Store.Undelete, 0, 3650 * day},
 		{"auth.history", c.Auth.History, day, 3650 * day},

@@ -26,8 +26,6 @@ const (
 	attackTime  = 8 * time.Second
 	guessesEach = 100      // that an attacker pipelines on a connection
 	hashMemory  = 20 << 20 // of one password hash
-	halfOpen    = 1500     // connections that say nothing
-	warm        = 300      // that come before anything is measured
 	mostOpen    = 40 << 10 // octets one of them may cost
 	noopLatency = 10 * time.Second
 )
@@ -160,45 +158,4 @@ func noops(l *lines, d time.Duration) (took []time.Duration) {
 
 func quantile(sorted []time.Duration, q float64) time.Duration {
 	return sorted[int(float64(len(sorted)-1)*q)]
-}
-
-// TestHalfOpen has many connections that go as far as they can without a login and then say nothing: before the
-// handshake, before a command, in the middle of a line, in a literal. Others are served, and each costs little.
-func TestHalfOpen(t *testing.T) {
-	s, err := startServer(filepath.Join(workDir, "halfopen"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.stop()
-	s.account(t, "anna@example.org")
-	cache := &tls.Config{InsecureSkipVerify: true, ServerName: "localhost", ClientSessionCache: tls.NewLRUClientSessionCache(1)}
-	var before int64
-	for i := range warm + halfOpen {
-		if i == warm {
-			before = s.settled(t)
-		}
-		raw, err := net.Dial("tcp", s.imap)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer raw.Close()
-		if i%4 == 0 {
-			continue
-		}
-		c := tls.Client(raw, cache)
-		if _, err := fmt.Fprint(c, []string{"", "a NOOP\r\n", "a LOG", "a LOGIN {20}\r\nanna"}[i%4]); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := c.Read(make([]byte, 1000)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	each := (s.settled(t) - before) / halfOpen
-	t.Logf("%d connections, %d octets each", halfOpen, each)
-	if each > mostOpen && len(raceFlags) == 0 {
-		t.Errorf("%d octets for each connection, want at most %d", each, mostOpen)
-	}
-	l := dialTLS(t, s.imap)
-	l.send("a LOGIN anna@example.org \"%s\"", password)
-	l.until("a OK")
 }

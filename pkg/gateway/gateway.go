@@ -122,20 +122,21 @@ func (g *Gateway) plan(o Options) []planned {
 	who := countLogins(g.auth, o.Registry)
 	clients := listen.Options{
 		TLS: g.certs.TLSConfig(), Proxies: config.Networks(c.Proxy.Trusted),
-		Max: c.Limits.Connections, MaxPerAddr: c.Limits.ConnectionsPerAddress,
+		Max: c.Limits.Connections, MaxPerAddr: c.Limits.ConnectionsPerAddress, Handshake: min(listen.DefaultHandshake, c.Limits.LoginTime),
 	}
 	later := clients
 	later.TLS, later.StartTLS = nil, clients.TLS
 	pops := &pop3.Server{
 		Accounts: st, Auth: who, Hostname: c.Hostname, Log: o.Log.Named("pop3"), Metrics: pop3.NewMetrics(o.Registry),
-		Limits: limitsOf(c.Limits),
+		LoginTimeout: c.Limits.LoginTime, Limits: limitsOf(c.Limits),
 	}
 	imaps := &imap.Server{
 		Accounts: st, Auth: who, Hostname: c.Hostname, Version: o.Version, Log: o.Log.Named("imap"),
 		Metrics: imap.NewMetrics(o.Registry), MaxMessage: c.Limits.Message, IdleKeepalive: c.IMAP.IdleKeepalive,
 		MaxSessionsPerAccount: c.Limits.SessionsPerAccount, MaxMetadata: int(c.Limits.Annotation), Admin: c.IMAP.Admin,
 		Disable: c.IMAP.Disable, Admins: c.IMAP.Admins, NotWithAnyone: !c.IMAP.ShareWithAnyone, UIDOnly: c.IMAP.UIDOnly,
-		Answers: positive(c.IMAP.Answers), MessageLimit: c.IMAP.MessageLimit, SaveLimit: c.IMAP.SaveLimit, Limits: limitsOf(c.Limits),
+		Answers: positive(c.IMAP.Answers), MessageLimit: c.IMAP.MessageLimit, SaveLimit: c.IMAP.SaveLimit,
+		LoginTimeout: c.Limits.LoginTime, Limits: limitsOf(c.Limits),
 	}
 	plan := []planned{
 		{"lmtp", &lmtp.Server{

@@ -27,7 +27,7 @@ type Options struct {
 	StartTLS   *tls.Config // without TLS: connections have a method Upgrade() net.Conn, which begins it
 	Max        int         // connections at once; 0 means 20,000
 	MaxPerAddr int         // connections at once from one IPv4 address (an office is one) or IPv6 /64; 0 means 2,000, below 0 no limit
-	// Handshake bounds the TLS handshake, which runs with the first Read or Write and never delays Accept; 0 means 20 s.
+	// Handshake bounds the TLS handshake, which runs with the first Read or Write and never delays Accept; 0 means DefaultHandshake.
 	Handshake time.Duration
 	// Proxies are networks from which every connection must begin with a PROXY header, which says who the client is; limits
 	// then count the client, and RemoteAddr is its address. None: no header is understood.
@@ -51,11 +51,14 @@ const (
 // keepAlive finds dead peers of idle connections within some minutes (a probe each minute after two, four of them).
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 2 * time.Minute, Interval: time.Minute, Count: 4}
 
+// DefaultHandshake is how long the TLS handshake may take.
+const DefaultHandshake = 20 * time.Second
+
 // silence is how long a peer may leave unacknowledged what it has been sent; see limitSilence.
 const silence = 8 * time.Minute
 
 // Listen opens a listener. A stale Unix socket is replaced, one that somebody still serves is not. Connections over the
-// limits are closed at once, with a log line. Closing it gives up the TLS handshakes that are under way, and leaves other
+// limits are closed at once; the log tells, if not of each. Closing it gives up the TLS handshakes that are under way, and leaves other
 // connections alone.
 func Listen(ctx context.Context, o Options) (net.Listener, error) {
 	if o.Max == 0 {
@@ -65,7 +68,7 @@ func Listen(ctx context.Context, o Options) (net.Listener, error) {
 		o.MaxPerAddr = 2_000
 	}
 	if o.Handshake == 0 {
-		o.Handshake = 20 * time.Second
+		o.Handshake = DefaultHandshake
 	}
 	if o.Log == nil {
 		o.Log = zap.NewNop()
@@ -139,6 +142,8 @@ type listener struct {
 	mu      sync.Mutex
 	total   int                  // guarded by mu
 	perAddr map[netip.Prefix]int // guarded by mu
+
+	refusals map[Reason]refusals // guarded by mu
 }
 
 // Close stops accepting, and gives up TLS handshakes that are under way: a server that stops need not wait for those.
@@ -208,8 +213,7 @@ func (l *listener) receive() {
 				l.introduce(c)
 			}()
 		default:
-			l.refused(Unproxied)
-			l.o.Log.Warn("connection refused: too many wait for a PROXY header", zap.Stringer("proxy", c.RemoteAddr()))
+			l.refused(Unproxied, "too many wait for a PROXY header", zap.Stringer("proxy", c.RemoteAddr()))
 			c.Close()
 		}
 	}
@@ -236,8 +240,8 @@ func (l *listener) admit(c net.Conn) net.Conn {
 	}
 	l.mu.Unlock()
 	if full || crowded {
-		l.refused(map[bool]Reason{true: Crowded, false: Full}[crowded])
-		l.o.Log.Warn("connection refused: too many", zap.Stringer("remote", c.RemoteAddr()), zap.Bool("from_this_address", crowded))
+		l.refused(map[bool]Reason{true: Crowded, false: Full}[crowded], "too many",
+			zap.Stringer("remote", c.RemoteAddr()), zap.Bool("from_this_address", crowded))
 		c.Close()
 		return nil
 	}
@@ -249,12 +253,6 @@ func (l *listener) admit(c net.Conn) net.Conn {
 		return &plainConn{Conn: counted, l: l}
 	}
 	return counted
-}
-
-func (l *listener) refused(reason Reason) {
-	if l.o.Refused != nil {
-		l.o.Refused(reason)
-	}
 }
 
 func (l *listener) leave(from netip.Prefix) {

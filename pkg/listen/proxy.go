@@ -74,8 +74,7 @@ func (l *listener) trusted(a net.Addr) bool {
 func (l *listener) introduce(c net.Conn) {
 	conn, err := readProxyHeader(c, l.o.Handshake)
 	if err != nil {
-		l.refused(Unproxied)
-		l.o.Log.Warn("connection refused: it must begin with a PROXY header", zap.Stringer("proxy", c.RemoteAddr()), zap.Error(err))
+		l.refused(Unproxied, "it must begin with a PROXY header", zap.Stringer("proxy", c.RemoteAddr()), zap.Error(err))
 		c.Close()
 		return
 	}

@@ -60,7 +60,7 @@ func (c *tlsConn) handshake(ctx context.Context) error {
 		err = <-done
 	}
 	if err != nil {
-		c.l.refused(Unshaken)
+		c.l.refused(Unshaken, "")
 		return fmt.Errorf("TLS handshake: %w", err)
 	}
 	return nil
