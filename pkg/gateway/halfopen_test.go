@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"flag"
@@ -43,7 +44,7 @@ func halfOpened(t *testing.T) int {
 func TestHalfOpen(t *testing.T) {
 	t.Parallel()
 	n := halfOpened(t)
-	s, err := startServer(filepath.Join(workDir, "halfopen"),
+	s, err := startServer(filepath.Join(workDir, "halfopen-"+rand.Text()),
 		"POSTERN_LIMITS_CONNECTIONS_PER_ADDRESS=1000000", "POSTERN_LIMITS_LOGIN_TIME="+(halfOpenTime+time.Duration(n/100)*time.Second).String())
 	if err != nil {
 		t.Fatal(err)
