@@ -64,6 +64,7 @@
 // used for other octets (idSource). The additional data are account, blob, part, column, codec and length. The account's
 // data key lies in accounts.dek, sealed with the key-encryption key, which is not in the database.
 //
-// Copies share a body. blob_refs counts the messages of bodies that have had several; no row means one. The last
-// message's expunge names the body in blob_gc, and the sweeper deletes it when the undelete period is over.
+// Copies share a body. blob_refs counts the messages of bodies that have had several, those that can be restored too; no row
+// means one. An expunge names the bodies of its messages in blob_gc, and restoring them takes the names out again: when they
+// are due, the sweeper counts them off, and deletes the bodies that nobody refers to any more.
 package postgres

@@ -15,22 +15,37 @@ import (
 // them through a snapshot (RFC 2180 §4.1).
 const bodyGrace = 15 * time.Minute
 
-// Expunge implements store.Account.
+// Expunge implements store.Account, in one round trip.
 func (a *account) Expunge(ctx context.Context, box store.MailboxID, uids imap.UIDSet, by store.Actor) ([]imap.UID, error) {
 	var gone []imap.UID
-	err := a.write(ctx, "expunge", []store.MailboxID{box}, func(tx pgx.Tx, at []*lockedBox) (err error) {
-		gone, err = a.expunge(ctx, tx, at[0], uids, by)
-		return err
+	err := a.writePiped(ctx, "expunge", []store.MailboxID{box}, func(p *pipe, at []*lockedBox) error {
+		gone = nil
+		a.queueExpunge(&p.batch, at[0], expungeStep{uids: uids, by: by, gone: func(uids []imap.UID) {
+			gone = uids
+			at[0].did = &store.Changes{Removed: removedAt(uids, at[0].next())}
+		}})
+		return nil
 	})
 	return gone, err
 }
 
-// One statement: the messages, the record to restore them from, their references, the bodies without any, the journal
-// row and the counters. The references are locked in the order in which Copy locks them: copies can lie in mailboxes that
-// others have locked. (except, not a join: of two intermediate results of which the planner knows nothing, it would
-// compare each with each.)
+func removedAt(uids []imap.UID, at store.ModSeq) []store.Entry {
+	entries := make([]store.Entry, len(uids))
+	for i, uid := range uids {
+		entries[i] = store.Entry{UID: uid, ModSeq: at}
+	}
+	return entries
+}
+
+// One statement: the messages, the record to restore them from, the references to be counted off later, the journal row and
+// the counters. The bodies' references are left to the sweeper, which is in no hurry: of a mailbox full of copies, that is
+// most of the work. The two chunks must fit each other, see sqlRestorable. The arrays of a record need no order but a common one.
 const sqlExpunge = `
-with gone as (
+with next as materialized (
+  select coalesce($5::bigint, modseq + 1) as modseq
+  from mailbox_state
+  where account_id = $1 and mailbox_id = $2
+), gone as (
   delete from messages
   where {uids}
   returning uid, blob_id, thread_id, idate, savedate, kw, size, hsize, flags
@@ -43,51 +58,25 @@ with gone as (
   select $1, $6, o / 10000, $2,
     (select name from mailboxes where account_id = $1 and mailbox_id = $2), $9, $10,
     (select keywords from mailboxes where account_id = $1 and mailbox_id = $2),
-    array_agg(uid order by o), array_agg(blob_id order by o), array_agg(thread_id order by o),
-    array_agg(idate order by o), array_agg(savedate order by o), array_agg(kw order by o),
-    array_agg(size order by o), array_agg(hsize order by o), array_agg(flags order by o)
+    array_agg(uid), array_agg(blob_id), array_agg(thread_id), array_agg(idate), array_agg(savedate), array_agg(kw),
+    array_agg(size), array_agg(hsize), array_agg(flags)
   from numbered
   where $8::bool
   group by o / 10000
-), counts as (
-  select blob_id, count(*)::int as n
-  from gone
-  group by blob_id
-), held as materialized (
-  select r.blob_id, c.n
-  from counts c
-  join blob_refs r on r.account_id = $1 and r.blob_id = c.blob_id
-  order by r.blob_id
-  for update of r
-), refs as (
-  update blob_refs r
-  set refs = r.refs - h.n
-  from held h
-  where r.account_id = $1 and r.blob_id = h.blob_id
-  returning r.blob_id, r.refs
-), dead as (
-  select blob_id, (row_number() over (order by blob_id) - 1)::int as o
-  from (
-    select blob_id
-    from counts
-    except
-    select blob_id
-    from refs
-    where refs > 0
-  ) d
 ), gc as (
   insert into blob_gc (account_id, gc_id, chunk, due, blobs)
   select $1, $6, o / 1000, now() + $7::interval, array_agg(blob_id)
-  from dead
+  from numbered
   group by o / 1000
 ), j as (
   insert into journal (account_id, mailbox_id, modseq, kind, uids)
-  select $1, $2, $5::bigint, 4, range_agg(int8range(uid, uid + 1))
-  from gone
+  select $1, $2, (select modseq from next), 4, range_agg(int8range(uid, uid + 1))
+  from numbered
   having count(*) > 0
 ), s as (
   update mailbox_state
-  set modseq = $5, n_msgs = n_msgs - t.n, n_unseen = n_unseen - t.unseen, n_deleted = n_deleted - t.deleted, bytes = bytes - t.octets
+  set modseq = (select modseq from next), n_msgs = n_msgs - t.n, n_unseen = n_unseen - t.unseen, n_deleted = n_deleted - t.deleted,
+      bytes = bytes - t.octets
   from (
     select count(*)::int as n, (count(*) filter (where flags & 1 = 0))::int as unseen,
       (count(*) filter (where flags & 8 <> 0))::int as deleted, sum(size) as octets
@@ -101,21 +90,42 @@ order by uid`
 
 var expunge = byUIDs(sqlExpunge)
 
-func (a *account) expunge(ctx context.Context, tx pgx.Tx, box *lockedBox, uids imap.UIDSet, by store.Actor) ([]imap.UID, error) {
-	set := store.Normalize(uids)
+// expungeStep is an expunge within a transaction. gone, if not nil, is told which messages it were.
+type expungeStep struct {
+	uids imap.UIDSet
+	by   store.Actor
+	gone func(uids []imap.UID)
+}
+
+func (a *account) queueExpunge(b *pgx.Batch, box *lockedBox, x expungeStep) {
+	set := store.Normalize(x.uids)
 	if len(set) == 0 {
-		return nil, nil
+		return
+	}
+	var at any // what came before in the transaction may have taken the mod-sequence already
+	if box.modSeq != 0 {
+		at = box.next()
 	}
 	sql, from, to := expunge.on(set)
 	undelete := a.s.opts.undelete()
-	rows, err := tx.Query(ctx, sql, a.id, box.id, from, to, box.next(), a.s.ids.next(),
-		max(undelete, bodyGrace), undelete > 0, asText(by.Session), asText(by.Protocol))
-	if err != nil {
-		return nil, err
+	b.Queue(sql, a.id, box.id, from, to, at, a.s.ids.next(), max(undelete, bodyGrace), undelete > 0, asText(x.by.Session), asText(x.by.Protocol)).
+		Query(func(rows pgx.Rows) error {
+			gone, err := pgx.CollectRows(rows, pgx.RowTo[imap.UID])
+			box.changed = len(gone) > 0
+			if x.gone != nil {
+				x.gone(gone)
+			}
+			return err
+		})
+}
+
+func (a *account) expunge(ctx context.Context, tx pgx.Tx, box *lockedBox, uids imap.UIDSet, by store.Actor) error {
+	var b pgx.Batch
+	a.queueExpunge(&b, box, expungeStep{uids: uids, by: by})
+	if b.Len() == 0 {
+		return nil
 	}
-	gone, err := pgx.CollectRows(rows, pgx.RowTo[imap.UID])
-	box.changed = len(gone) > 0
-	return gone, err
+	return tx.SendBatch(ctx, &b).Close()
 }
 
 // asText makes a string fit for a column of that type, which takes neither NUL nor what is not UTF-8.

@@ -192,7 +192,8 @@ func (a *account) queueSetFlags(p *pipe, box *lockedBox, f flagStep) {
 	p.queue(sql, a.id, box.id, from, to, f.since(), keep, set, keepKw, setKw, kind, int32(f.bits.System), int64(f.bits.Keywords)).
 		Query(func(rows pgx.Rows) error {
 			changed, err := readEntries(rows, box.next())
-			f.res.Changed, box.did, box.changed = changed, changed, len(changed) > 0
+			f.res.Changed, box.changed = changed, len(changed) > 0
+			box.did = &store.Changes{Flagged: changed}
 			return err
 		})
 }

@@ -250,7 +250,7 @@ func (a *account) remove(ctx context.Context, tx pgx.Tx, box store.MailboxID) er
 	if err != nil {
 		return err
 	}
-	if _, err := a.expunge(ctx, tx, at[0], allUIDs, store.Actor{}); err != nil {
+	if err := a.expunge(ctx, tx, at[0], allUIDs, store.Actor{}); err != nil {
 		return err
 	}
 	var b pgx.Batch

@@ -65,7 +65,7 @@ func (a *account) replace(ctx context.Context, d *delivery, r store.Replacement)
 		if err := a.s.storeBatch(ctx, tx, []*delivery{d}); err != nil {
 			return err
 		}
-		if _, err := a.expunge(ctx, tx, at[0], imap.UIDSetNum(r.UID), r.By); err != nil {
+		if err := a.expunge(ctx, tx, at[0], imap.UIDSetNum(r.UID), r.By); err != nil {
 			return err
 		}
 		at[1].changed = true

@@ -312,10 +312,15 @@ func (s *Store) committed(key boxKey, box *lockedBox) {
 			go s.cache.fly(s.cache.life, e)
 		}
 	}()
-	snap := v.snap.Next(store.Delta{ModSeq: box.next(), UIDNext: v.snap.UIDNext(), Flagged: box.did})
-	e.differ += len(box.did)
+	ch := store.Changes{Since: box.modSeq, Until: box.next(), Flagged: box.did.Flagged, Removed: box.did.Removed, Complete: true}
+	next := store.Delta{ModSeq: ch.Until, UIDNext: v.snap.UIDNext(), Flagged: ch.Flagged}
+	for _, e := range ch.Removed {
+		next.Removed = append(next.Removed, e.UID)
+	}
+	snap := v.snap.Next(next)
+	e.differ += changeCount(ch)
 	s.saveLater(e, snap)
-	v = v.next(snap, v.box, store.Changes{Since: box.modSeq, Until: box.next(), Flagged: box.did, Complete: true})
+	v = v.next(snap, v.box, ch)
 }
 
 func (k boxKey) fields() []zap.Field {

@@ -66,6 +66,9 @@ func (st *stress) run(trouble func(context.Context)) {
 	workers.Wait()
 	cancel()
 	beside.Wait()
+	for _, a := range st.stores {
+		a.s.pool.Reset() // what was killed at the last moment is not noticed before it is used
+	}
 	st.check()
 	if st.logs.Len() > 0 {
 		st.Errorf("%v", st.logs.All())

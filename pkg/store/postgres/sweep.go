@@ -96,7 +96,34 @@ order by due
 limit 1
 for update skip locked`
 
-// A body that is referenced again is not deleted, whatever the queue says.
+// What is left without references is returned. They are locked in the order in which Copy locks them. (except, not a join: of
+// two intermediate results of which the planner knows nothing, it would compare each with each.)
+const sqlCountOff = `
+with counts as (
+  select blob_id, count(*)::int as n
+  from unnest($2::bigint[]) b(blob_id)
+  group by blob_id
+), held as materialized (
+  select r.blob_id, c.n
+  from counts c
+  join blob_refs r on r.account_id = $1 and r.blob_id = c.blob_id
+  order by r.blob_id
+  for update of r
+), refs as (
+  update blob_refs r
+  set refs = r.refs - h.n
+  from held h
+  where r.account_id = $1 and r.blob_id = h.blob_id
+  returning r.blob_id, r.refs
+)
+select blob_id
+from counts
+except
+select blob_id
+from refs
+where refs > 0`
+
+// sqlDeleteBodies deletes no body that is referenced, whatever it is told.
 const sqlDeleteBodies = `
 delete from bodies b
 where b.account_id = $1 and b.blob_id = any($2)
@@ -133,6 +160,12 @@ func (sw *sweeper) bodiesOnce(ctx context.Context, tx pgx.Tx) (bool, error) {
 	var blobs []int64
 	tag, err := pgx.ForEachRow(rows, []any{&account, &gc, &chunk, &blobs}, func() error { return nil })
 	if err != nil || tag.RowsAffected() == 0 {
+		return false, err
+	}
+	if rows, err = tx.Query(ctx, sqlCountOff, account, blobs); err != nil {
+		return false, err
+	}
+	if blobs, err = pgx.CollectRows(rows, pgx.RowTo[int64]); err != nil {
 		return false, err
 	}
 	deleted, err := tx.Exec(ctx, sqlDeleteBodies, account, blobs)

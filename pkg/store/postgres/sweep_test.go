@@ -76,7 +76,7 @@ func TestSweepSparesReferenced(t *testing.T) {
 	f := newFixture(t)
 	f.mail(plain("restored", 10))
 	f.expunge(allUIDs)
-	f.exec(`insert into blob_refs (account_id, blob_id, refs) select account_id, blob_id, 1 from bodies`)
+	f.exec(`insert into blob_refs (account_id, blob_id, refs) select account_id, blob_id, 2 from bodies`)
 	f.sweep(DefaultUndelete + time.Hour)
 	if f.bodies() != 1 {
 		t.Error("it was deleted")

@@ -225,7 +225,7 @@ func (x *across) commitIn(ctx context.Context, tx pgx.Tx, src, dst *lockedBox) (
 	data.SourceUIDs = uids
 	data.DestUIDs = imap.UIDSet{{Start: dst.uidNext, Stop: dst.uidNext + imap.UID(len(there.uids)) - 1}}
 	if x.Move {
-		_, err = x.from.expunge(ctx, tx, src, uids, x.By)
+		err = x.from.expunge(ctx, tx, src, uids, x.By)
 	}
 	return data, err
 }

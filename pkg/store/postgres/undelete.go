@@ -83,26 +83,36 @@ func (a *account) undeleteInto(ctx context.Context, e Expunged, into string) (st
 
 const (
 	sqlExpungedRecord = `
-select keywords, (select bit_or(k) from unnest(kws) k), blobs
+select keywords, (select bit_or(k) from unnest(kws) k)
 from expunged
 where account_id = $1 and expunge_id = $2 and chunk = $3
 for update`
 
-	// The bodies are no longer to be deleted. The rows of the queue are what the sweeper locks before it deletes: where it
+	// The references are no longer to be counted off. The rows of the queue are what the sweeper locks before it does: where it
 	// was first we wait, and find its work done.
 	sqlUnqueue = `
-update blob_gc
-set blobs = array(select b from unnest(blobs) b where b <> all($2::bigint[]))
-where account_id = $1 and blobs && $2::bigint[]`
+delete from blob_gc
+where account_id = $1 and gc_id = $2 and chunk / 10 = $3
+returning chunk`
+
+	// Those of a record that are not swept: $4 is what sqlUnqueue has returned, each speaks of 1,000 messages.
+	restorable = `
+  cross join lateral (
+    select u.*, row_number() over (order by uid) - 1 as o
+    from unnest(r.uids, r.blobs, r.threads, r.idates, r.kws, r.sizes, r.hsizes, r.flags)
+      u(uid, blob_id, thread_id, idate, kw, size, hsize, flags)
+  ) u
+  where $3::int * 10 + u.o / 1000 = any($4::int[])
+    and exists (select from bodies b where b.account_id = $1 and b.blob_id = u.blob_id and b.part = 0)`
 
 	sqlUndeleteNeeds = `
 select count(*), coalesce(sum(u.size), 0)
-from expunged e
-cross join lateral unnest(e.blobs, e.sizes) u(blob_id, size)
-where e.account_id = $1 and e.expunge_id = $2 and e.chunk = $3
-  and exists (select from bodies b where b.account_id = $1 and b.blob_id = u.blob_id and b.part = 0)`
+from (
+  select *
+  from expunged
+  where account_id = $1 and expunge_id = $2 and chunk = $3
+) r` + restorable
 
-	// A body that no message has has no row in blob_refs, or one that says 0; a row that says 1 is as good as none.
 	sqlUndelete = `
 with record as (
   delete from expunged
@@ -110,29 +120,19 @@ with record as (
   returning uids, blobs, threads, idates, kws, sizes, hsizes, flags
 ), src as materialized (
   select u.uid, u.blob_id, u.thread_id, u.idate, u.kw, u.size, u.hsize, u.flags & ~8 as flags
-  from record r
-  cross join lateral unnest(r.uids, r.blobs, r.threads, r.idates, r.kws, r.sizes, r.hsizes, r.flags)
-    u(uid, blob_id, thread_id, idate, kw, size, hsize, flags)
-  where exists (select from bodies b where b.account_id = $1 and b.blob_id = u.blob_id and b.part = 0)
-), refs as (
-  insert into blob_refs (account_id, blob_id, refs)
-  select $1, blob_id, count(*)
-  from src
-  group by blob_id
-  order by blob_id
-  on conflict (account_id, blob_id) do update set refs = blob_refs.refs + excluded.refs
+  from record r` + restorable + `
 ), s as (
   update mailbox_state
-  set uidnext = uidnext + t.n, modseq = $6, n_msgs = n_msgs + t.n, n_unseen = n_unseen + t.unseen, bytes = bytes + t.octets
+  set uidnext = uidnext + t.n, modseq = $7, n_msgs = n_msgs + t.n, n_unseen = n_unseen + t.unseen, bytes = bytes + t.octets
   from (
     select count(*)::int as n, (count(*) filter (where flags & 1 = 0))::int as unseen, sum(size) as octets
     from src
   ) t
-  where account_id = $1 and mailbox_id = $4 and t.n > 0
+  where account_id = $1 and mailbox_id = $5 and t.n > 0
 ), i as (
   insert into messages (account_id, mailbox_id, uid, modseq, blob_id, thread_id, idate, savedate, kw, size, hsize, flags)
-  select $1, $4, $5::bigint + row_number() over (order by uid) - 1, $6::bigint, blob_id, thread_id, idate, $7,
-    ` + adoptedFrom + `$8` + adoptedAt + `,
+  select $1, $5, $6::bigint + row_number() over (order by uid) - 1, $7::bigint, blob_id, thread_id, idate, $8,
+    ` + adoptedFrom + `$9` + adoptedAt + `,
     size, hsize, flags
   from src
 )
@@ -143,19 +143,23 @@ from src`
 func (a *account) undelete(ctx context.Context, tx pgx.Tx, box *lockedBox, e Expunged) (n int, err error) {
 	var keywords []imap.Flag
 	var used int64
-	var blobs []int64
-	err = tx.QueryRow(ctx, sqlExpungedRecord, a.id, e.ID, e.Chunk).Scan(&keywords, &used, &blobs)
+	err = tx.QueryRow(ctx, sqlExpungedRecord, a.id, e.ID, e.Chunk).Scan(&keywords, &used)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return 0, fmt.Errorf("record of an expunge: %w", store.ErrNotFound)
 	}
 	if err != nil {
 		return 0, err
 	}
-	if _, err := tx.Exec(ctx, sqlUnqueue, a.id, blobs); err != nil {
+	rows, err := tx.Query(ctx, sqlUnqueue, a.id, e.ID, e.Chunk)
+	if err != nil {
+		return 0, err
+	}
+	chunks, err := pgx.CollectRows(rows, pgx.RowTo[int32])
+	if err != nil {
 		return 0, err
 	}
 	var size int64
-	if err := tx.QueryRow(ctx, sqlUndeleteNeeds, a.id, e.ID, e.Chunk).Scan(&n, &size); err != nil {
+	if err := tx.QueryRow(ctx, sqlUndeleteNeeds, a.id, e.ID, e.Chunk, chunks).Scan(&n, &size); err != nil {
 		return 0, err
 	}
 	if err := a.s.mayGrow(ctx, tx, a.id, size, n); err != nil {
@@ -167,7 +171,7 @@ func (a *account) undelete(ctx context.Context, tx pgx.Tx, box *lockedBox, e Exp
 			return 0, err
 		}
 	}
-	err = tx.QueryRow(ctx, sqlUndelete, a.id, e.ID, e.Chunk, box.id, box.uidNext, box.next(), time.Now().UnixMilli(), places).Scan(&n)
+	err = tx.QueryRow(ctx, sqlUndelete, a.id, e.ID, e.Chunk, chunks, box.id, box.uidNext, box.next(), time.Now().UnixMilli(), places).Scan(&n)
 	box.changed = n > 0
 	return n, err
 }

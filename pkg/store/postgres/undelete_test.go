@@ -70,17 +70,33 @@ func TestUndeleteTwice(t *testing.T) {
 	}
 }
 
-// TestUndeleteTooLate gives back what there is.
+// TestUndeleteTooLate gives back what there is: not what has no octets, nor what the sweeper has counted off.
 func TestUndeleteTooLate(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.mail(plain("one", 10))
 	f.expunge(uidRange(1, 1))
 	record := f.onlyRecord(t, store.Inbox)
-	if _, err := f.s.pool.Exec(t.Context(), `delete from bodies`); err != nil {
-		t.Fatal(err)
-	}
+	f.exec(`delete from bodies`)
 	f.undelete(t, record, "", 0)
+
+	texts := make([]string, 1500)
+	for i := range texts {
+		texts[i] = plain("many", 1)
+	}
+	f.mail(texts...)
+	f.copy(boxOf(t, f.a, "Archive").ID, allUIDs)
+	f.expunge(allUIDs)
+	record = f.onlyRecord(t, store.Inbox)
+	f.exec(`update blob_gc set due = now() where chunk = 0`) // a thousand of them
+	f.sweep(time.Second)
+	f.undelete(t, record, "", 500)
+	f.sweep(2 * DefaultUndelete)
+	for what, sql := range stressCounts {
+		if n := f.number(sql); n != 0 {
+			t.Errorf("%d %s", n, what)
+		}
+	}
 }
 
 func (f *fixture) onlyRecord(t *testing.T, mailbox string) Expunged {

@@ -20,7 +20,7 @@ type lockedBox struct {
 	uidNext     imap.UID
 	modSeq      store.ModSeq
 	changed     bool
-	did         []store.Entry // flags, ascending UID; nil: whoever wants to know must read it
+	did         *store.Changes // Flagged or Removed; nil: whoever wants to know must read it
 }
 
 func (b *lockedBox) next() store.ModSeq { return b.modSeq + 1 }
