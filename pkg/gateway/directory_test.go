@@ -145,7 +145,8 @@ func TestDirectories(t *testing.T) {
 	s.slowCallback(t, c)
 	told := func() bool { // what the server prints comes by a pipe
 		log := s.output()
-		return strings.Count(log, "directory cannot be asked") == 1 && strings.Count(log, "directory is back") == 1 && strings.Contains(log, "account made")
+		return strings.Count(log, `"directory cannot be asked","directory":"ldap"`) == 1 &&
+			strings.Count(log, `"directory is back","directory":"ldap"`) == 1 && strings.Contains(log, `"account made"`)
 	}
 	if log := s.output(); !await(told) || strings.Contains(log, right) || strings.Contains(log, slapdtest.SearcherSecret) {
 		t.Errorf("log: %s", log)
