@@ -9,115 +9,186 @@ import (
 )
 
 const (
-	// aheadOctets is what the process keeps of messages that nobody has asked for yet.
-	aheadOctets = 16 << 20
+	// keptOctets is what the process keeps of small messages that are read one by one, and of those that are expected to be.
+	keptOctets = 16 << 20
+	// keptMost is the largest message that is kept once it has been read: larger ones are read in memory that is used again.
+	keptMost = 64 << 10
+	// keptRow is what an entry takes beside octets.
+	keptRow = 512
 	// aheadRun bounds how many messages are read with the one that was asked for, and aheadRunOctets their octets.
 	aheadRun       = 32
 	aheadRunOctets = 1 << 20
-	// aheadRow is what an entry takes beside octets.
-	aheadRow = 512
 )
 
-// readAhead serves clients that take one message after the other, upwards or downwards: nearly all that download. Each
-// message would cost them a query. Once somebody has asked for a message next to the one before, the following ones come
-// with it, twice as many with every query. It is safe for concurrent use; the zero value is empty.
-type readAhead struct {
+// kept is messages of late, decoded. Each would cost a query, and nearly all that are read one by one are read in such a way
+// that it need not: programs that download take one after the other (see pace); others ask for the parts of a message with a
+// command each; what has just arrived is read by each of its owner's devices. It is safe for concurrent use; the zero value is
+// empty.
+type kept struct {
 	mu     sync.Mutex
-	items  map[aheadKey]*list.Element // guarded by mu
-	order  list.List                  // of aheadItem, oldest last; guarded by mu
-	octets int                        // of all; guarded by mu
+	items  map[keptKey]*list.Element // guarded by mu
+	order  list.List                 // of keptItem, last used first; guarded by mu
+	octets int                       // of all; guarded by mu
 }
 
-// aheadKey names a message and what will be read of it.
-type aheadKey struct {
+type keptKey struct {
 	account store.AccountID
 	blob    store.MessageID
-	want    store.Fields
 }
 
-// aheadItem is a message that may be asked for next.
-type aheadItem struct {
-	key  aheadKey
-	read *loaded // nil: a query must read it
-	step int     // the way the client goes, 1 or -1
-	run  int     // how many messages the last query read
+type keptItem struct {
+	key  keptKey
+	read *loaded // immutable
 }
 
-func (i *aheadItem) octets() int {
-	if i.read == nil {
-		return aheadRow
-	}
-	return aheadRow + i.read.treeSize + len(i.read.hdr) + len(i.read.data)
+func (i *keptItem) octets() int {
+	return keptRow + i.read.treeSize + len(i.read.hdr) + len(i.read.data)
 }
 
-// take returns what is known of a message, which is the caller's from then on; the zero aheadItem if nobody expected it.
-func (r *readAhead) take(key aheadKey) aheadItem {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	e, ok := r.items[key]
+// get returns what is kept of a message, or nil.
+func (k *kept) get(key keptKey) *loaded {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	e, ok := k.items[key]
 	if !ok {
-		return aheadItem{}
+		return nil
 	}
-	return r.remove(e)
+	k.order.MoveToFront(e)
+	return e.Value.(keptItem).read
+}
+
+// put keeps what has been read of a message, beside what has been before. The octets must not be memory that is used again.
+func (k *kept) put(key keptKey, read *loaded) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if e, ok := k.items[key]; ok {
+		read = read.with(k.remove(e).read)
+	}
+	if k.items == nil {
+		k.items = make(map[keptKey]*list.Element)
+	}
+	item := keptItem{key, read}
+	k.items[key] = k.order.PushFront(item)
+	for k.octets += item.octets(); k.octets > keptOctets; {
+		k.remove(k.order.Back())
+	}
 }
 
 // remove is called with mu held.
-func (r *readAhead) remove(e *list.Element) aheadItem {
-	item := r.order.Remove(e).(aheadItem)
-	delete(r.items, item.key)
-	r.octets -= item.octets()
+func (k *kept) remove(e *list.Element) keptItem {
+	item := k.order.Remove(e).(keptItem)
+	delete(k.items, item.key)
+	k.octets -= item.octets()
 	return item
 }
 
-// put keeps a message for whoever asks for it next. What has been read already stays so.
-func (r *readAhead) put(item aheadItem) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if e, ok := r.items[item.key]; ok {
-		if item.read == nil {
-			return
-		}
-		r.remove(e)
+// with returns l and those columns of other that l has not.
+func (l *loaded) with(other *loaded) *loaded {
+	both := *l
+	if both.hdr == nil {
+		both.hdr = other.hdr
 	}
-	if r.items == nil {
-		r.items = make(map[aheadKey]*list.Element)
+	if both.data == nil {
+		both.data = other.data
 	}
-	r.items[item.key] = r.order.PushFront(item)
-	r.octets += item.octets()
-	for r.octets > aheadOctets {
-		r.remove(r.order.Back())
+	if both.tree == nil {
+		both.tree, both.treeSize = other.tree, other.treeSize
 	}
+	return &both
+}
+
+// pace is how somebody takes messages one by one. Once that has been one next to the one before, the following ones are read
+// with the one that is asked for, twice as many with every query. It is safe for concurrent use; the zero value is ready.
+type pace struct {
+	mu    sync.Mutex
+	box   store.MailboxID
+	place int // of the last message
+	step  int // the way that leads on: 1, -1, or 0
+	run   int // how many messages the last query has read ahead
+}
+
+// take notes that the message at a place is asked for.
+func (c *pace) take(box store.MailboxID, place int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	step := place - c.place
+	if box != c.box || step*step > 1 {
+		step = 0
+	} else if step == 0 {
+		step = c.step // it is asked for again
+	}
+	if step != c.step {
+		c.run = 0
+	}
+	c.box, c.place, c.step = box, place, step
+}
+
+// ahead is the way that leads on, and how many messages to read there now; none if there is no such way.
+func (c *pace) ahead() (step, n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.step != 0 {
+		c.run = min(2*max(c.run, 1), aheadRun)
+	}
+	return c.step, c.run
 }
 
 // single yields the one message at place i.
 func (p *pager) single(ctx context.Context, i int, yield func(*store.Message, error) bool) {
-	item := p.a.s.ahead.take(p.aheadKey(i))
+	p.a.pace.take(p.have.Mailbox(), i)
 	pg := &page{places: []int{i}}
-	if item.read != nil {
-		pg.read = map[store.MessageID]*loaded{item.key.blob: item.read}
-	} else {
-		var others []int
-		if item.step != 0 {
-			item.run = min(2*max(item.run, 1), aheadRun)
-			others = p.run(i, item.step, item.run)
-		}
-		if err := p.readRun(ctx, pg, others, item); err != nil {
-			yield(nil, failed("read messages", err))
-			return
-		}
+	if key, l := p.known(i); l != nil {
+		pg.read = map[store.MessageID]*loaded{key.blob: l}
+	} else if err := p.readOn(ctx, pg); err != nil {
+		yield(nil, failed("read messages", err))
+		return
 	}
-	p.expect(i, item)
 	pg.yield(ctx, p, yield)
 	pg.memory.release()
 }
 
-func (p *pager) aheadKey(i int) aheadKey {
-	return aheadKey{p.a.id, p.have.Row(i).ID, p.want &^ store.Passing}
+// known returns what is kept of the message at place i if it is all that is wanted, or nil.
+func (p *pager) known(i int) (keptKey, *loaded) {
+	row := p.have.Row(i)
+	key := keptKey{p.a.id, row.ID}
+	l := p.a.s.kept.get(key)
+	switch {
+	case l == nil:
+	case p.want&(store.WithHeader|store.WithBody) != 0 && l.hdr == nil:
+	case p.want&store.WithBody != 0 && !large(&row) && l.data == nil:
+	case p.want&store.WithPart != 0 && l.tree == nil:
+	default:
+		return key, l
+	}
+	return key, nil
 }
 
-// run is the places after i that are read with it.
-func (p *pager) run(i, step, n int) []int {
+// readOn reads the page of a single message, and what is expected after it with the same query.
+func (p *pager) readOn(ctx context.Context, pg *page) error {
+	i := pg.places[0]
+	others := p.others(i)
+	if len(others) == 0 && p.octets(i) > keptMost {
+		return p.load(ctx, pg)
+	}
+	all := page{places: append(others, i)}
+	keeping := *p
+	keeping.want &^= store.Passing // what is kept must not share memory that is used again
+	if err := keeping.load(ctx, &all); err != nil {
+		return err
+	}
+	for blob, l := range all.read {
+		if l.err == nil {
+			p.a.s.kept.put(keptKey{p.a.id, blob}, l)
+		}
+	}
+	pg.read = all.read
+	return nil
+}
+
+// others is the places that are read with place i.
+func (p *pager) others(i int) []int {
 	var places []int
+	step, n := p.a.pace.ahead()
 	for octets := 0; len(places) < n; {
 		i += step
 		if i < 0 || i >= p.have.Len() {
@@ -129,35 +200,4 @@ func (p *pager) run(i, step, n int) []int {
 		places = append(places, i)
 	}
 	return places
-}
-
-// readRun reads a page, and others to keep with one query.
-func (p *pager) readRun(ctx context.Context, pg *page, others []int, item aheadItem) error {
-	if len(others) == 0 {
-		return p.load(ctx, pg)
-	}
-	// What is kept must not share memory that is used again.
-	all := page{places: append(others, pg.places...)}
-	keeping := *p
-	keeping.want &^= store.Passing
-	if err := keeping.load(ctx, &all); err != nil {
-		return err
-	}
-	pg.read = all.read
-	for _, i := range others {
-		key := p.aheadKey(i)
-		if l := all.read[key.blob]; l != nil && l.err == nil {
-			p.a.s.ahead.put(aheadItem{key: key, read: l, step: item.step, run: item.run})
-		}
-	}
-	return nil
-}
-
-// expect notes what a client may ask for after the message at place i.
-func (p *pager) expect(i int, item aheadItem) {
-	for _, step := range [...]int{-1, 1} {
-		if next := i + step; next >= 0 && next < p.have.Len() && (item.step == 0 || item.step == step) {
-			p.a.s.ahead.put(aheadItem{key: p.aheadKey(next), step: step, run: item.run})
-		}
-	}
 }

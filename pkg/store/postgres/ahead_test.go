@@ -51,10 +51,13 @@ func TestReadAhead(t *testing.T) {
 					f.readOne(ctx, snap, i, want, texts[i])
 				}
 			})
+			f.check(tc.name+", again", 2, func(ctx context.Context) {
+				for _, i := range tc.order {
+					f.readOne(ctx, snap, i, want, texts[i])
+				}
+			})
+			f.s.kept = kept{}
 		}
-	}
-	if r := &f.s.ahead; r.octets > aheadOctets || len(r.items) != r.order.Len() {
-		t.Errorf("%d octets, %d and %d messages kept", r.octets, len(r.items), r.order.Len())
 	}
 }
 
@@ -95,37 +98,46 @@ func TestReadAheadTrees(t *testing.T) {
 			}
 		}
 	}
-	r, kept := &f.s.ahead, 0
-	for _, e := range r.items {
-		if e.Value.(aheadItem).read != nil {
-			kept++
-		}
-	}
-	if least := kept * parts * each; kept == 0 || r.octets < least {
-		t.Errorf("%d trees of %d parts count as %d octets", kept, parts, r.octets)
+	k := &f.s.kept
+	if least := len(k.items) * parts * each; len(k.items) < 3 || k.octets < least {
+		t.Errorf("%d trees of %d parts count as %d octets", len(k.items), parts, k.octets)
 	}
 }
 
-// TestReadAheadBounded keeps a bounded number of octets, the newest.
-func TestReadAheadBounded(t *testing.T) {
+// TestKeptBounded keeps a bounded number of octets, those used last.
+func TestKeptBounded(t *testing.T) {
 	t.Parallel()
-	var r readAhead
+	var k kept
 	const size = 1 << 20
-	key := func(i int) aheadKey { return aheadKey{1, store.MessageID(i), store.WithBody} }
+	key := func(i int) keptKey { return keptKey{1, store.MessageID(i)} }
 	for i := range 100 {
-		r.put(aheadItem{key: key(i), read: &loaded{data: make([]byte, size)}, step: 1, run: 4})
-		r.put(aheadItem{key: key(i), step: -1}) // which is known already
+		k.put(key(i), &loaded{hdr: make([]byte, 10)})
+		k.put(key(i), &loaded{data: make([]byte, size)}) // beside what there is
+		if k.get(key(0)) == nil {
+			t.Fatal("what is used goes")
+		}
 	}
-	if r.octets > aheadOctets || len(r.items) != r.order.Len() || len(r.items) < aheadOctets/size-1 {
-		t.Errorf("%d octets, %d and %d messages", r.octets, len(r.items), r.order.Len())
+	if k.octets > keptOctets || len(k.items) != k.order.Len() || len(k.items) < keptOctets/size-1 {
+		t.Errorf("%d octets, %d and %d messages", k.octets, len(k.items), k.order.Len())
 	}
-	if got := r.take(key(0)); got.read != nil {
+	if k.get(key(1)) != nil {
 		t.Error("the oldest is there")
 	}
-	if got := r.take(key(99)); got.read == nil || got.step != 1 || got.run != 4 {
-		t.Errorf("the newest is %+v", got)
+	if l := k.get(key(99)); l == nil || len(l.hdr) != 10 || len(l.data) != size {
+		t.Errorf("the newest is %+v", l)
 	}
-	if got := r.take(key(99)); got.read != nil {
-		t.Error("it is there twice")
+}
+
+// TestKeptColumns: of a message of which something is kept the rest is read when it is wanted, once.
+func TestKeptColumns(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	text := "Subject: x\r\n\r\ny\r\n"
+	f.mail(text)
+	snap := f.openInbox(f.a)
+	for _, want := range []store.Fields{store.WithBody, store.WithPart | store.WithBody} {
+		f.check("the first time", 1, func(ctx context.Context) { f.readOne(ctx, snap, 0, want|store.Passing, text) })
+		f.check("again", 0, func(ctx context.Context) { f.readOne(ctx, snap, 0, want|store.Passing, text) })
 	}
+	f.check("less than there is", 0, func(ctx context.Context) { f.readOne(ctx, snap, 0, store.WithBody, text) })
 }

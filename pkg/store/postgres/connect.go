@@ -39,6 +39,7 @@ func keepWarm(keep int32) func(*pgxpool.Config) {
 // warm has a new connection plan what the first command of a session asks for, and read the catalog for it: that takes
 // many times as long as the statements, and else whoever is first would wait for it.
 func warm(ctx context.Context, c *pgx.Conn) error {
+	ctx = context.WithValue(ctx, tally{}, nil) // whoever opens the connection, these statements are nobody's
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	var b pgx.Batch

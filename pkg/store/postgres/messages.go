@@ -283,9 +283,10 @@ func (pg *page) yield(ctx context.Context, p *pager, yield func(*store.Message, 
 		m := p.have.Message(i)
 		l := pg.read[row.ID]
 		err := pg.check(l, row.ID)
-		if err == nil {
+		switch {
+		case err == nil && p.want&store.WithPart != 0:
 			m.Part = l.tree
-		} else {
+		case err != nil:
 			p.a.s.metrics.bodyErrors.Inc()
 			err = failed(fmt.Sprintf("read UID %d", row.UID), err)
 		}

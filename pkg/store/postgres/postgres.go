@@ -190,6 +190,7 @@ type account struct {
 	address string // of a handle that Store.Account gave out
 	// behind says that what is read is read behind the sessions: it is not work that such work should give way to.
 	behind bool
+	pace   pace
 }
 
 // ID implements store.Account.

@@ -21,7 +21,7 @@ type reading struct {
 	packs    chan packJob
 	keyJobs  chan keyJob
 	windows  *windowCache
-	ahead    readAhead // small messages that are asked for one by one
+	kept     kept      // small messages that are asked for one by one
 	arenas   sync.Pool // of *arena
 	verdicts *lru[verdictKey, *verdicts]
 	recent   *recents
