@@ -83,7 +83,7 @@ func (s *Store) DeleteAccount(ctx context.Context, id store.AccountID) error {
 		return failed("delete account", err)
 	}
 	s.published(id)
-	if _, err := s.pool.Exec(ctx, sqlForgetMailboxes, id); err != nil {
+	if _, err := s.exec(ctx, sqlForgetMailboxes, id); err != nil {
 		return failed("delete account: annotations of others", err)
 	}
 	for _, t := range accountTables {
@@ -91,7 +91,7 @@ func (s *Store) DeleteAccount(ctx context.Context, id store.AccountID) error {
 			return failed("delete account: "+t.name, err)
 		}
 	}
-	_, err := s.pool.Exec(ctx, sqlDeleteAccount, id)
+	_, err := s.exec(ctx, sqlDeleteAccount, id)
 	s.keys.cached.drop(id)
 	return failed("delete account", err)
 }

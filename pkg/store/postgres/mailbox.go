@@ -407,7 +407,7 @@ func (a *account) Subscribe(ctx context.Context, name string, on bool) error {
 	if on {
 		return a.subscribe(ctx, name)
 	}
-	tag, err := a.s.pool.Exec(ctx, sqlUnsubscribe, a.id, name)
+	tag, err := a.s.exec(ctx, sqlUnsubscribe, a.id, name)
 	if err == nil && tag.RowsAffected() > 0 {
 		a.s.published(a.id)
 	}
@@ -417,7 +417,7 @@ func (a *account) Subscribe(ctx context.Context, name string, on bool) error {
 // subscribe takes no lock for the sake of the bound: those who subscribe at the same moment may go a little beyond it.
 func (a *account) subscribe(ctx context.Context, name string) error {
 	most := store.SubscriptionsPerMailbox * a.s.opts.MaxMailboxes
-	tag, err := a.s.pool.Exec(ctx, sqlSubscribe, a.id, name, most)
+	tag, err := a.s.exec(ctx, sqlSubscribe, a.id, name, most)
 	switch {
 	case err != nil:
 		return failed("subscribe", err)

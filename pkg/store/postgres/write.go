@@ -8,6 +8,7 @@ import (
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"postern/pkg/store"
 )
@@ -94,6 +95,15 @@ func (s *Store) transact(ctx context.Context, steps func(tx pgx.Tx) error) error
 		err = pgx.BeginFunc(ctx, s.pool, steps)
 	}
 	return err
+}
+
+// exec runs a statement that is a transaction of its own, and again once if it loses against another.
+func (s *Store) exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
+	tag, err := s.pool.Exec(ctx, sql, args...)
+	if isConflict(err) {
+		return s.pool.Exec(ctx, sql, args...)
+	}
+	return tag, err
 }
 
 const sqlLockTree = `
