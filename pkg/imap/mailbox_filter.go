@@ -48,7 +48,7 @@ func parseMailboxFilter(d *wire.Decoder) mailboxFilter {
 	case !takes:
 	case d.SP().Peek() == '(':
 		d.List(func() {
-			if f.names = append(f.names, d.Mailbox()); len(f.names) > maxFilterNames {
+			if f.names = append(f.names, asListed(d.Mailbox())); len(f.names) > maxFilterNames {
 				d.Fail("at most %d mailboxes", maxFilterNames)
 			}
 		})
@@ -56,7 +56,7 @@ func parseMailboxFilter(d *wire.Decoder) mailboxFilter {
 			d.Fail("a mailbox before this")
 		}
 	default:
-		f.names = []string{d.Mailbox()}
+		f.names = []string{asListed(d.Mailbox())}
 	}
 	return f
 }

@@ -191,7 +191,7 @@ func (c *conn) builtIn(at target, q store.AnnotationQuery) (found []store.Annota
 	switch {
 	case at.box.ID == 0:
 		values[adminEntry] = c.srv.Admin
-	case at.account.ID() == c.account.ID():
+	case at.account.ID() == c.account.ID() && c.offers(imap.CapSpecialUse):
 		values[store.SpecialUseEntry] = spellUse(at.box.Use)
 	}
 	for entry, value := range values {

@@ -8,6 +8,8 @@ import (
 
 	"postern/pkg/imap/wire"
 	"postern/pkg/store"
+
+	"github.com/emersion/go-imap/v2"
 )
 
 // SETMETADATA (RFC 5464 §4.3).
@@ -103,9 +105,10 @@ func (c *conn) checkAdmin(at target, a store.Annotation) error {
 }
 
 // checkSpecialUse refuses the entry where it has no meaning: at the server, and at others' mailboxes, whose uses are what
-// their owners use them for.
+// their owners use them for. It is also refused where there are no special uses.
 func (c *conn) checkSpecialUse(at target, a store.Annotation) error {
-	if a.Entry == store.SpecialUseEntry && (at.box.ID == 0 || at.account.ID() != c.account.ID()) {
+	has := at.box.ID != 0 && at.account.ID() == c.account.ID() && c.offers(imap.CapSpecialUse)
+	if a.Entry == store.SpecialUseEntry && !has {
 		return errOwnUse
 	}
 	return nil

@@ -27,8 +27,11 @@ func (c *conn) disown() {
 
 // owns notes that the running command makes, renames, deletes or subscribes to mailboxes, or ends that.
 func (c *conn) owns(names ...string) {
-	if c.notified != nil {
-		c.notified.ownNames = append(c.notified.ownNames, names...)
+	if c.notified == nil {
+		return
+	}
+	for _, name := range names {
+		c.notified.ownNames = append(c.notified.ownNames, asListed(name))
 	}
 }
 

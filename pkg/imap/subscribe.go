@@ -2,11 +2,14 @@ package imap
 
 import (
 	"context"
+
+	"postern/pkg/store"
 )
 
-// subscription is how a name is subscribed to: as LIST would say it, whether there is such a mailbox or not, and whether this
-// user may know of it.
-func subscription(name string) string {
+// asListed is a name as LIST would say it, whether there is such a mailbox or not, and whether this user may know of it: it is
+// what names are subscribed under, and what can be held against the names of mailboxes.
+func asListed(name string) string {
+	name = store.NormalText(name)
 	if p, ok := otherPath(name); ok && p.owner != "" {
 		return ownerPrefix(p.owner) + p.name
 	}
@@ -15,12 +18,12 @@ func subscription(name string) string {
 
 // subscribe answers SUBSCRIBE (RFC 3501 §6.3.6). The mailbox need not exist.
 func (c *conn) subscribe(ctx context.Context, name string) error {
-	c.owns(subscription(name))
-	return c.account.Subscribe(ctx, subscription(name), true)
+	c.owns(name)
+	return c.account.Subscribe(ctx, asListed(name), true)
 }
 
 // unsubscribe answers UNSUBSCRIBE (RFC 3501 §6.3.7).
 func (c *conn) unsubscribe(ctx context.Context, name string) error {
-	c.owns(subscription(name))
-	return c.account.Subscribe(ctx, subscription(name), false)
+	c.owns(name)
+	return c.account.Subscribe(ctx, asListed(name), false)
 }
