@@ -78,14 +78,17 @@ func (c *conn) transfer(ctx context.Context, r copyRequest, move bool) (transfer
 	err = c.asking(func() (err error) {
 		data, err = c.sel.account.Transfer(ctx, store.Transfer{
 			From: c.sel.box.ID, To: store.Place{Account: dest.account.ID(), Mailbox: dest.box.ID}, UIDs: uids,
-			Move: move, Denied: dest.denied(), By: c.actor(),
+			Move: move, Whole: !r.byUID && !imap.IsSearchRes(r.set), Denied: dest.denied(), By: c.actor(),
 		})
 		return err
 	})
-	if errors.Is(err, store.ErrNotFound) { // one of the two has been deleted
+	switch {
+	case errors.Is(err, store.ErrNotFound): // one of the two has been deleted
 		if _, missing := c.mailbox(ctx, r.dest, store.RightInsert); missing != nil {
 			err = tryCreate(missing)
 		}
+	case errors.Is(err, store.ErrExpunged):
+		c.sel.news = true // which the client is about to hear
 	}
 	c.brought(dest, data.DestUIDs)
 	if err == nil && !move {

@@ -7,13 +7,7 @@ import (
 )
 
 // size is the number of UIDs in a set without "*".
-func size(uids imap.UIDSet) int {
-	n := 0
-	for _, r := range uids {
-		n += int(r.Stop-r.Start) + 1
-	}
-	return n
-}
+func size(uids imap.UIDSet) int { return store.CountUIDs(uids) }
 
 // present is how many of uids a snapshot holds.
 func present(snap *store.Snapshot, uids imap.UIDSet) int {

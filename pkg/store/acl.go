@@ -50,7 +50,8 @@ type Sharing interface {
 	SharedRights(ctx context.Context, at Place) (Rights, error)
 
 	// Transfer is Copy or Move to a mailbox that may be another account's, whose quota then counts, and where some flags
-	// may not be set. It is one transaction too; on return the Watches on both accounts have been woken.
+	// may not be set. It is one transaction too; on return the Watches on both accounts have been woken. ErrExpunged, see
+	// Transfer.Whole.
 	Transfer(ctx context.Context, t Transfer) (imap.CopyData, error)
 }
 
@@ -60,6 +61,7 @@ type Transfer struct {
 	To     Place
 	UIDs   imap.UIDSet
 	Move   bool
+	Whole  bool   // all of the messages go or, if some are not there any more, none: ErrExpunged
 	Denied Rights // flags these rights are about are not taken along
 	By     Actor  // of a Move
 }

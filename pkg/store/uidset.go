@@ -43,6 +43,15 @@ func normal(uids imap.UIDSet) bool {
 	return true
 }
 
+// CountUIDs is the number of UIDs in a normal set, see Normalize.
+func CountUIDs(uids imap.UIDSet) int {
+	n := 0
+	for _, r := range uids {
+		n += int(r.Stop-r.Start) + 1
+	}
+	return n
+}
+
 // UIDSetOf makes a set of UIDs in ascending order, a range for each run, in linear time.
 func UIDSetOf(uids []imap.UID) imap.UIDSet { return appendRuns(nil, uids) }
 

@@ -37,6 +37,9 @@ func (a *account) Transfer(ctx context.Context, t store.Transfer) (imap.CopyData
 		}
 		data.UIDValidity = dst.validity
 		rows := src.pick(t.UIDs)
+		if t.Whole && len(rows) < store.CountUIDs(store.Normalize(t.UIDs)) {
+			return nil, store.ErrExpunged
+		}
 		if len(rows) == 0 {
 			return nil, nil
 		}

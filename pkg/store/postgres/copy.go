@@ -29,6 +29,7 @@ type transfer struct {
 	from, to store.MailboxID
 	uids     imap.UIDSet
 	grows    bool // the account's use grows: its quota counts
+	whole    bool // see store.Transfer
 	denied   store.Rights
 }
 
@@ -59,6 +60,9 @@ func (a *account) transferIn(ctx context.Context, tx pgx.Tx, at []*lockedBox, t 
 	sql, from, to := transferNeeds.on(t.uids)
 	if err := tx.QueryRow(ctx, sql, a.id, src.id, from, to).Scan(&n, &size, &used); err != nil {
 		return data, err
+	}
+	if t.whole && n < store.CountUIDs(t.uids) {
+		return data, store.ErrExpunged
 	}
 	if t.grows {
 		if err := a.s.mayGrow(ctx, tx, a.id, size, n); err != nil {

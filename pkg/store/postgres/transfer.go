@@ -23,7 +23,7 @@ func (a *account) Transfer(ctx context.Context, t store.Transfer) (imap.CopyData
 
 // within is a transfer within one account.
 func within(t store.Transfer) transfer {
-	to := transfer{op: "copy", sql: copyMessages, from: t.From, to: t.To.Mailbox, uids: t.UIDs, grows: true, denied: t.Denied}
+	to := transfer{op: "copy", sql: copyMessages, from: t.From, to: t.To.Mailbox, uids: t.UIDs, grows: true, whole: t.Whole, denied: t.Denied}
 	if t.Move {
 		to.op, to.sql, to.grows = "move", moveMessages, false
 	}
@@ -40,6 +40,7 @@ type across struct {
 	blobs    map[int64]int64 // of the source, and what they are at the destination
 	stored   []int64         // those at the destination
 	octets   int64           // of the messages
+	asked    int             // how many there should be
 }
 
 func (a *account) transferAcross(ctx context.Context, t store.Transfer) (imap.CopyData, error) {
@@ -47,6 +48,7 @@ func (a *account) transferAcross(ctx context.Context, t store.Transfer) (imap.Co
 	defer cancel()
 	x := &across{Transfer: t, from: a, to: &account{s: a.s, id: t.To.Account}, blobs: make(map[int64]int64)}
 	x.UIDs = store.Normalize(t.UIDs)
+	x.asked = store.CountUIDs(x.UIDs)
 	var data imap.CopyData
 	err := x.prepare(ctx)
 	if err == nil {
@@ -92,6 +94,9 @@ func (x *across) prepare(ctx context.Context) error {
 		}
 		return nil
 	}); err != nil {
+		return err
+	}
+	if err := x.complete(len(uids)); err != nil {
 		return err
 	}
 	x.UIDs = store.UIDSetOf(uids)
@@ -202,6 +207,9 @@ var (
 func (x *across) commitIn(ctx context.Context, tx pgx.Tx, src, dst *lockedBox) (imap.CopyData, error) {
 	data := imap.CopyData{UIDValidity: dst.uidValidity}
 	there, err := x.present(ctx, tx)
+	if err == nil {
+		err = x.complete(len(there.uids))
+	}
 	if err != nil || len(there.uids) == 0 {
 		return data, err
 	}
@@ -228,6 +236,14 @@ func (x *across) commitIn(ctx context.Context, tx pgx.Tx, src, dst *lockedBox) (
 		err = x.from.expunge(ctx, tx, src, uids, x.By)
 	}
 	return data, err
+}
+
+// complete is store.ErrExpunged if not all messages are there that must be.
+func (x *across) complete(there int) error {
+	if x.Whole && there < x.asked {
+		return store.ErrExpunged
+	}
+	return nil
 }
 
 // present are the messages that are still there.

@@ -11,6 +11,7 @@ import (
 
 var transferTests = []contract{
 	{name: "copy to another account", run: testTransferCopy},
+	{name: "all or none", run: testTransferWhole},
 	{name: "move to another account", run: testTransferMove},
 	{name: "large messages", run: testTransferLarge},
 	{name: "flags denied", run: testTransferDenied},
@@ -46,6 +47,28 @@ func (e *env) transferTo(to *env, name string, move bool, uids imap.UIDSet, deni
 		t.Denied |= r
 	}
 	return e.account.Transfer(e.ctx, t)
+}
+
+// testTransferWhole has some of the messages gone.
+func testTransferWhole(e *env) {
+	bob := e.somebody(0)
+	first, second := e.add("INBOX"), e.add("INBOX")
+	e.expunge("INBOX", second)
+	for _, move := range []bool{false, true} {
+		for _, to := range []store.Place{
+			{Account: e.account.ID(), Mailbox: e.box("Archive").ID}, {Account: bob.account.ID(), Mailbox: bob.box("Archive").ID},
+		} {
+			t := store.Transfer{From: e.box("INBOX").ID, To: to, UIDs: set(first, second), Move: move, Whole: true, By: tester}
+			_, err := e.account.Transfer(e.ctx, t)
+			e.fails(err, store.ErrExpunged, "Transfer of what is not there")
+			t.UIDs = set(first)
+			if !move {
+				_, err = e.account.Transfer(e.ctx, t)
+				e.ok(err)
+			}
+		}
+	}
+	e.equal([]uint32{e.box("INBOX").Messages, e.box("Archive").Messages, bob.box("Archive").Messages}, []uint32{1, 1, 1}, "messages")
 }
 
 func testTransferCopy(e *env) {
