@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"postern/pkg/config"
+	"postern/pkg/gateway"
 )
 
 func configCommand() *cobra.Command {
@@ -40,7 +41,11 @@ func configCheck() *cobra.Command {
 		Short: "Say everything that is wrong with the settings; exit status 1 if anything is",
 		Args:  takes(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if _, err := config.Load(source(cmd)); err != nil {
+			c, err := config.Load(source(cmd))
+			if err != nil {
+				return err
+			}
+			if err := gateway.CheckSettings(c); err != nil {
 				return err
 			}
 			return say(cmd, "The settings are in order.\n")

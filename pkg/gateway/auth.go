@@ -16,9 +16,6 @@ import (
 // newAuth makes what decides who may log in, with access tokens too if there is what checks them, and with the passwords of
 // directories elsewhere, and has the store tell it of changes. novel is told of logins from new places.
 func newAuth(o Options, st *postgres.Store, tokens *oauth.Validator, novel func(context.Context, auth.Record)) (*auth.Auth, error) {
-	if err := auth.CheckMechanisms(o.Config.Auth.Mechanisms); err != nil {
-		return nil, fmt.Errorf("auth.mechanisms: %w", err)
-	}
 	masterKey, _, err := o.Config.MasterKey()
 	if err != nil {
 		return nil, err

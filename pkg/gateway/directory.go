@@ -28,16 +28,25 @@ func newRealms(o Options, st *postgres.Store) (realms []auth.Realm, err error) {
 		add("ldap", ldap, &c.Directory)
 	}
 	if c := &o.Config.Auth.HTTP; c.URL != "" {
-		opt := directory.HTTPOptions{URL: c.URL}
-		if opt.Roots, err = readRoots(c.RootsFile); err != nil {
-			return nil, fmt.Errorf("auth.http.roots_file: %w", err)
+		program, err := newHTTPLogin(c)
+		if err != nil {
+			return nil, err
 		}
-		if opt.Secret, err = readSecret(c.SecretFile); err != nil {
-			return nil, fmt.Errorf("auth.http.secret_file: %w", err)
-		}
-		add("http", directory.NewHTTP(opt), &c.Directory)
+		add("http", program, &c.Directory)
 	}
 	return realms, nil
+}
+
+func newHTTPLogin(c *config.HTTPLogin) (*directory.HTTP, error) {
+	opt := directory.HTTPOptions{URL: c.URL}
+	var err error
+	if opt.Roots, err = readRoots(c.RootsFile); err != nil {
+		return nil, fmt.Errorf("auth.http.roots_file: %w", err)
+	}
+	if opt.Secret, err = readSecret(c.SecretFile); err != nil {
+		return nil, fmt.Errorf("auth.http.secret_file: %w", err)
+	}
+	return directory.NewHTTP(opt), nil
 }
 
 func newLDAP(c *config.LDAP) (*directory.LDAP, error) {

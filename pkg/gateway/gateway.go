@@ -77,8 +77,8 @@ func New(ctx context.Context, o Options) (_ *Gateway, err error) {
 			g.close()
 		}
 	}()
-	if _, err = imap.CheckDisable(o.Config.IMAP.Disable); err != nil {
-		return nil, fmt.Errorf("imap.disable: %w", err)
+	if err = CheckSettings(o.Config); err != nil {
+		return nil, err
 	}
 	if g.backend, err = OpenBackend(ctx, o); err != nil {
 		return nil, err
