@@ -100,6 +100,21 @@ func TestImages(t *testing.T) {
 	}
 }
 
+// TestAddresses: whoever is reached from the world sees where clients come from, by IPv6 too. In a network without it they
+// would all seem to come from the network's own address, and be banned together.
+func TestAddresses(t *testing.T) {
+	t.Parallel()
+	p := project(t)
+	for _, s := range p.Services {
+		if !slices.ContainsFunc(s.Ports, func(port types.ServicePortConfig) bool { return port.HostIP == "" }) {
+			continue
+		}
+		if !slices.ContainsFunc(s.NetworksByPriority(), func(name string) bool { on := p.Networks[name].EnableIPv6; return on != nil && *on }) {
+			t.Errorf("%s: clients who come by IPv6 all look the same", s.Name)
+		}
+	}
+}
+
 // TestPaths finds what is mounted or copied but not there.
 func TestPaths(t *testing.T) {
 	t.Parallel()

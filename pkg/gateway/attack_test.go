@@ -68,6 +68,9 @@ func TestAttack(t *testing.T) {
 		"memory %d MiB more at most, may be %d", offered, hashed, spared,
 		len(pressed), quantile(pressed, 0.5), quantile(pressed, 0.99), pressed[len(pressed)-1], quantile(calm, 0.5), quantile(calm, 0.99),
 		grown>>20, bound>>20)
+	if n, _ := s.counted(t, `postern_imap_commands_total{command="LOGIN",result="error"}`); n > 0 {
+		t.Errorf("an attack is told to the operator as %.0f failures of ours", n)
+	}
 	if hashed+spared < 100 {
 		t.Errorf("no attack: %s", offered)
 	}

@@ -113,6 +113,8 @@ func replyFor(err error) reply {
 		return reply{status: "BAD", code: "TOOBIG", text: fmt.Sprintf("The command exceeds %d octets.", limit.Max), result: resultBad}
 	case errors.Is(err, store.ErrNoSuchNumber):
 		return reply{status: "BAD", code: "", text: "There is no message with that number.", result: resultBad}
+	case errors.Is(err, auth.ErrBusy): // those who guess passwords decide how many come: nothing of ours has failed
+		return reply{status: "NO", code: "UNAVAILABLE", text: "Too many log in at once, try again.", result: resultRefused}
 	case errors.Is(err, auth.ErrAway):
 		return reply{status: "NO", code: "UNAVAILABLE", text: "The login cannot be checked now, try again.", result: resultError}
 	case errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):

@@ -34,6 +34,8 @@ func (c *conn) refusal(err error) *refusal {
 		return &refusal{code: "AUTH", text: "Wrong name or password."}
 	case errors.Is(err, auth.ErrThrottled):
 		return &refusal{code: "LOGIN-DELAY", text: "Too many failures, try again later."}
+	case errors.Is(err, auth.ErrBusy): // those who guess passwords decide how many come: nothing of ours has failed
+		return &refusal{code: "SYS/TEMP", text: "Too many log in at once, try again later."}
 	case errors.Is(err, auth.ErrMechanism):
 		return &refusal{text: "This mechanism is not offered."}
 	case errors.Is(err, auth.ErrCancelled):
@@ -66,7 +68,7 @@ func (c *conn) result(err error) result {
 		return resultOK
 	case errors.As(err, &r):
 		return r.result
-	case errors.Is(err, auth.ErrDenied), errors.Is(err, auth.ErrThrottled), errors.Is(err, auth.ErrMechanism),
+	case errors.Is(err, auth.ErrDenied), errors.Is(err, auth.ErrThrottled), errors.Is(err, auth.ErrBusy), errors.Is(err, auth.ErrMechanism),
 		errors.Is(err, auth.ErrCancelled), errors.Is(err, store.ErrInUse), errors.Is(err, store.ErrNotFound):
 		return resultRefused
 	}
