@@ -384,6 +384,9 @@ func (c *conn) news(ctx context.Context, row *command, err error) (outcome, end 
 	if row == nil || c.sel == nil || row.flags.has(changesMailbox) || err != nil && replyFor(err).status == "BAD" {
 		return err, nil
 	}
+	if errors.Is(err, store.ErrExpunged) {
+		c.sel.news = true // whatever the watch says
+	}
 	var nerr error
 	if err != nil || row.flags.has(streams|slow) { // the rights have not been looked at, or not of late: see perform
 		nerr = c.recheck(ctx)

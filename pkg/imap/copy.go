@@ -82,13 +82,10 @@ func (c *conn) transfer(ctx context.Context, r copyRequest, move bool) (transfer
 		})
 		return err
 	})
-	switch {
-	case errors.Is(err, store.ErrNotFound): // one of the two has been deleted
+	if errors.Is(err, store.ErrNotFound) { // one of the two has been deleted
 		if _, missing := c.mailbox(ctx, r.dest, store.RightInsert); missing != nil {
 			err = tryCreate(missing)
 		}
-	case errors.Is(err, store.ErrExpunged):
-		c.sel.news = true // which the client is about to hear
 	}
 	c.brought(dest, data.DestUIDs)
 	if err == nil && !move {

@@ -41,8 +41,10 @@ type vigil struct {
 // watchOver begins a vigil over the running command, which reads nothing from its client. end must be called when the command
 // has ended; it returns an error if the client has gone.
 func (c *conn) watchOver(ctx context.Context, fl flags) (_ context.Context, end func() error) {
-	ctx, cancel := context.WithCancel(ctx)
-	if !fl.has(streams) {
+	var cancel context.CancelFunc
+	if fl.has(streams) {
+		ctx, cancel = context.WithCancel(ctx)
+	} else {
 		ctx, cancel = context.WithTimeout(ctx, max(slowTimeout, cmp.Or(c.srv.CommandTimeout, DefaultCommandTimeout)))
 	}
 	v := &vigil{c: c, cancel: cancel, stop: make(chan struct{}), ended: make(chan struct{})}

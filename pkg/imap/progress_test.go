@@ -118,3 +118,36 @@ func TestShutdownWaitsForCommand(t *testing.T) {
 		p.until(t, "* BYE")
 	})
 }
+
+// watchedContext counts the contexts that still depend on it.
+type watchedContext struct {
+	context.Context //nolint:containedctx // it is one
+	children        int
+}
+
+func (w *watchedContext) Done() <-chan struct{} { return make(chan struct{}) }
+
+// AfterFunc is what package context calls for a context made from this one, and its result when that has ended.
+func (w *watchedContext) AfterFunc(func()) (stop func() bool) {
+	w.children++
+	return func() bool {
+		w.children--
+		return true
+	}
+}
+
+// TestVigilLeavesNothing: a session may last for weeks, and with it what a command would leave behind.
+func TestVigilLeavesNothing(t *testing.T) {
+	t.Parallel()
+	for _, fl := range []flags{slow, slow | streams} {
+		ctx := &watchedContext{Context: t.Context()}
+		c := &conn{srv: &Server{}}
+		_, end := c.watchOver(ctx, fl)
+		if err := end(); err != nil {
+			t.Error(err)
+		}
+		if ctx.children != 0 {
+			t.Errorf("flags %b: %d contexts left", fl, ctx.children)
+		}
+	}
+}
