@@ -216,10 +216,20 @@ func (c *conn) notify(ctx context.Context, r notifyRequest) error {
 		c.overflow()
 		return nil
 	}
+	for _, name := range n.barred {
+		if r.mentions(name) { // RFC 5465 §3.1
+			c.tellName(name, name, attrNoAccess)
+		}
+	}
 	if r.status {
 		c.writeAllStatus(sights)
 	}
 	return nil
+}
+
+// mentions reports whether a mailbox is asked about by its name.
+func (r *notifyRequest) mentions(name string) bool {
+	return slices.ContainsFunc(r.groups, func(g eventGroup) bool { return slices.Contains(g.names, name) })
 }
 
 // unnotify ends what NOTIFY began; the session is as if it had never been given.

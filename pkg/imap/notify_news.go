@@ -28,6 +28,7 @@ type notification struct {
 	watch     *store.Watch // on the account, and on those who share with it; wakes for all mailboxes
 	seen      []noticed    // what the client has been told, or knows from before
 	names     []string     // subscribed, in order; nil if that is not wanted
+	barred    []string     // mailboxes of whose messages the client wants to hear, and may not
 	annotated int64        // see store.Account.AnnotationChanges
 
 	news    bool      // the watch has fired since the last survey
@@ -140,6 +141,7 @@ func (n *notification) needsNames() bool {
 
 // sights are the mailboxes that the client is to hear of; all there are, if it is to hear which there are.
 func (c *conn) sights(n *notification, boxes []store.Mailbox, shared []store.Shared) []sight {
+	n.barred = nil
 	sights := make([]sight, 0, len(boxes)+len(shared))
 	parents := make(map[string]bool)
 	for i := range boxes {
@@ -151,8 +153,9 @@ func (c *conn) sights(n *notification, boxes []store.Mailbox, shared []store.Sha
 	add := func(s sight, own bool, rights store.Rights) {
 		s.uidNext, s.messages, s.modSeq = s.box.UIDNext, s.box.Messages, s.box.ModSeq
 		s.events = n.eventsOf(s.title, own, s.subscribed)
-		if !rights.Has(store.RightRead) { // RFC 5465 §5
+		if !rights.Has(store.RightRead) && s.events.has(messageEvents) { // RFC 5465 §5
 			s.events &^= messageEvents
+			n.barred = append(n.barred, s.title)
 		}
 		if s.events != 0 || n.wants(mailboxName) {
 			sights = append(sights, s)
