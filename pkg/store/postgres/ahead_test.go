@@ -141,3 +141,23 @@ func TestKeptColumns(t *testing.T) {
 	}
 	f.check("less than there is", 0, func(ctx context.Context) { f.readOne(ctx, snap, 0, store.WithBody, text) })
 }
+
+// TestWindowsAhead: whoever has read on from the first window of a large message to the second waits for no other.
+func TestWindowsAhead(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	text := plain("large", 6*window)
+	f.mail(text)
+	snap := f.openInbox(f.a)
+	f.check("all of it", 3, func(ctx context.Context) { f.readOne(ctx, snap, 0, store.WithBody|store.Passing, text) })
+	f.check("a piece of it", 2, func(ctx context.Context) {
+		for m, err := range f.a.Messages(ctx, snap, imap.UIDSetNum(1), store.WithBody|store.Passing) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := m.Body.ReadAt(make([]byte, window/4), window); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}

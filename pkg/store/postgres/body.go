@@ -204,6 +204,9 @@ func (b *body) readPart(part int) error {
 	if part == 0 && !large(&b.row) {
 		return b.readFirst()
 	}
+	if b.big && part == b.part+1 { // it is read from window to window: the next one comes while this one is sent
+		b.ahead(part + 1)
+	}
 	if b.takeWindow(part) {
 		return nil
 	}
