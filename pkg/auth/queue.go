@@ -63,10 +63,12 @@ func (a *Auth) Waiting() int { return int(a.hashing.waiting.Load()) }
 
 // WaitingElsewhere is how many wait to ask a directory.
 func (a *Auth) WaitingElsewhere() (n int) {
-	for domain, r := range a.realms {
-		if domain == canonicalDomain(r.Domains[0]) { // each realm once
+	counted := make(map[*realm]bool) // one may have several domains
+	for _, r := range a.realms {
+		if !counted[r] {
 			n += int(r.line.waiting.Load())
 		}
+		counted[r] = true
 	}
 	return n
 }

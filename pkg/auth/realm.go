@@ -68,18 +68,15 @@ func newRealms(a *Auth, realms []Realm) map[string]*realm {
 			refused:  newRecent[digest, struct{}](a.opt.CacheSize, refusedFor, a.opt.Now),
 		}
 		for _, domain := range r.Domains {
-			byDomain[canonicalDomain(domain)] = made
+			if address, ok := store.ParseAddress("@" + domain); ok {
+				byDomain[address.Domain] = made
+			}
 		}
 	}
 	return byDomain
 }
 
-func canonicalDomain(domain string) string {
-	address, _ := store.ParseAddress("@" + domain)
-	return address.Domain
-}
-
-// realmOf is the one that knows the user's password, or nil.
+// realmOf is the one that knows the user's password, or nil. A user whose name is no address has none.
 func (a *Auth) realmOf(user string) *realm {
 	address, _ := store.ParseAddress(user)
 	return a.realms[address.Domain]
@@ -93,10 +90,10 @@ func (a *Auth) isElsewhere(user string) bool {
 
 func (r *realm) way() way { return way{r.line, r.match, r.verified, r.key} }
 
-// key stands for a password that the directory has confirmed. It is bound to the epoch: whatever ends the sessions of the
-// account's own password ends it too.
+// key stands for a password that the directory has confirmed. It is bound to the account, which may be another's of the same
+// address tomorrow, and to its epoch: whatever ends the sessions of the account's own password ends it too.
 func (r *realm) key(t *attempt) digest {
-	return r.a.digest("confirmed", r.Name, t.cred.User, fmt.Sprint(t.cred.Epoch), t.password)
+	return r.a.digest("confirmed", r.Name, t.cred.User, fmt.Sprint(t.cred.Account, " ", t.cred.Epoch), t.password)
 }
 
 func (r *realm) refusedKey(t *attempt) digest {

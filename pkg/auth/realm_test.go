@@ -163,6 +163,8 @@ func TestRealmRemembers(t *testing.T) {
 	want(ErrDenied, theirs, 1)
 	s.dir.change(alice, func(c *Credential) { c.Disabled = false })
 	want(nil, theirs, 0)
+	s.dir.change(alice, func(c *Credential) { c.Account = 77 }) // another's, of the same address
+	want(nil, theirs, 1)
 
 	s, there = realmStage(t, func(r *Realm) { r.CacheTTL = -1 })
 	asked = 0
@@ -362,5 +364,16 @@ func TestIsDistinct(t *testing.T) {
 		if isDistinct(name+"@stra\u00dfe.example") != want {
 			t.Errorf("%q: %v", name, !want)
 		}
+	}
+}
+
+// TestRealmNoDomain: what is no domain has no users, not those whose names are no addresses.
+func TestRealmNoDomain(t *testing.T) {
+	t.Parallel()
+	s, there := realmStage(t, func(r *Realm) { r.Domains = []string{"\x01", "Example.ORG"} })
+	s.want(ErrDenied, home, "admin", theirs)
+	s.want(nil, home, alice, theirs)
+	if there.questions() != 1 || s.WaitingElsewhere() != 0 {
+		t.Errorf("%d questions", there.questions())
 	}
 }

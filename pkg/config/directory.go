@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // ldapSettings are those of logins with the passwords of an LDAP directory.
@@ -121,7 +122,7 @@ func (l *loader) checkDirectories(c *Config) {
 func (l *loader) checkDirectory(c *Config, section string, d *Directory) {
 	if l.check(c, section+".domains", len(d.Domains) > 0, "is needed: the domains of the users that the directory knows") {
 		for _, domain := range d.Domains {
-			ok := !strings.ContainsAny(domain, "@* \t") && strings.Trim(domain, ".") == domain
+			ok := !strings.ContainsAny(domain, "@* ") && !strings.ContainsFunc(domain, unicode.IsControl) && strings.Trim(domain, ".") == domain
 			l.check(c, section+".domains", ok, fmt.Sprintf("%q is not a domain like example.org", domain))
 		}
 	}
@@ -173,7 +174,7 @@ func ldapFault(text string, startTLS bool) string {
 		return ""
 	case u.Scheme == "ldapi":
 		return `is not a socket like "ldapi:///run/slapd/ldapi"`
-	case u.Scheme != "ldap" && u.Scheme != "ldaps" || u.Host == "" || strings.Trim(u.Path, "/") != "":
+	case u.Scheme != "ldap" && u.Scheme != "ldaps" || u.Hostname() == "" || strings.Trim(u.Path, "/") != "":
 		return `is not a URL like "ldaps://ldap.example.org"`
 	case u.Scheme == "ldap" && !startTLS && !isLoopback(u):
 		return "would have passwords sent in the clear: use ldaps, or set auth.ldap.starttls"

@@ -264,6 +264,9 @@ func TestProblems(t *testing.T) {
 			"POSTERN_AUTH_LDAP_URLS=ldaps://a,ldapi:///s,ldap://b", "POSTERN_AUTH_LDAP_DN=uid={local},dc=org", "POSTERN_AUTH_LDAP_DOMAINS=a.org,b.org",
 			"POSTERN_AUTH_HTTP_URL=http://[::1]:80/x", "POSTERN_AUTH_HTTP_DOMAINS=c.org,A.org",
 		}}, []string{"auth.ldap.dn (POSTERN_AUTH_LDAP_DN): needs {address} or {domain}", "auth.http.domains (POSTERN_AUTH_HTTP_DOMAINS): A.org is in auth.ldap.domains"}},
+		{"LDAP without a host, for what is no domain", given{env: []string{
+			"POSTERN_AUTH_LDAP_URLS=ldaps://:636", "POSTERN_AUTH_LDAP_DN=uid={local},dc=org", "POSTERN_AUTH_LDAP_DOMAINS=a\x01.org",
+		}}, []string{`auth.ldap.urls (POSTERN_AUTH_LDAP_URLS): "ldaps://:636" is not a URL`, `auth.ldap.domains (POSTERN_AUTH_LDAP_DOMAINS): "a\x01.org" is not`}},
 		{"LDAP by search", given{env: []string{
 			"POSTERN_AUTH_LDAP_URLS=ldapi://relative", "POSTERN_AUTH_LDAP_FILTER=(objectClass=*)", "POSTERN_AUTH_LDAP_BIND_DN=cn=x",
 		}}, []string{

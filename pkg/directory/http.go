@@ -76,6 +76,7 @@ func (h *HTTP) Check(ctx context.Context, q auth.Question) (bool, error) {
 	}
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Accept", "application/json")
+	r.Header["Idempotency-Key"] = nil // is not sent: the transport may ask again when a connection was closed that it had kept
 	if h.opt.Secret != "" {
 		r.Header.Set("Authorization", "Bearer "+h.opt.Secret)
 	}

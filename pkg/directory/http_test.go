@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -108,6 +109,24 @@ func TestHTTPQuestion(t *testing.T) {
 	}
 	if ok, err := ask(t, h, "anna@example.org", ""); ok || err != nil || len(heard) > 0 {
 		t.Errorf("an empty password: %v, %v, asked %v", ok, err, len(heard) > 0)
+	}
+}
+
+// TestHTTPStale has a program close a connection that it has kept open, just as it is asked the next thing there.
+func TestHTTPStale(t *testing.T) {
+	t.Parallel()
+	var first sync.Map // remote addresses that have asked
+	s := program(t, func(w http.ResponseWriter, r *http.Request) {
+		if _, again := first.LoadOrStore(r.RemoteAddr, true); again {
+			panic(http.ErrAbortHandler) // closes the connection
+		}
+		_, _ = io.WriteString(w, `{"ok": true}`) // they may hang up
+	})
+	h := directory.NewHTTP(directory.HTTPOptions{URL: s.URL, Roots: roots(s)})
+	for range 3 {
+		if ok, err := ask(t, h, "anna@example.org", "x"); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
 	}
 }
 

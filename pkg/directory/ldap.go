@@ -115,11 +115,17 @@ func (l *LDAP) ask(ctx context.Context, s *server, q auth.Question) (bool, error
 	switch {
 	case err == nil:
 		return found, nil
-	case ldap.IsErrorAnyOf(err, ldap.LDAPResultInvalidCredentials, ldap.LDAPResultInappropriateAuthentication,
-		ldap.LDAPResultNoSuchObject, ldap.LDAPResultInvalidDNSyntax):
+	case ldap.IsErrorAnyOf(err, refusals...):
 		return false, nil
 	}
 	return false, fmt.Errorf("bind as the user: %w", err)
+}
+
+// refusals are the results of a user's own bind that mean no: the password is wrong, there is no such entry, or it is locked, which
+// some servers say by 49 too, 389 Directory Server by 19 and FreeIPA by 53.
+var refusals = []uint16{
+	ldap.LDAPResultInvalidCredentials, ldap.LDAPResultInappropriateAuthentication, ldap.LDAPResultNoSuchObject,
+	ldap.LDAPResultInvalidDNSyntax, ldap.LDAPResultConstraintViolation, ldap.LDAPResultUnwillingToPerform,
 }
 
 // find searches for the user's entry. For a user whom the directory does not know it makes up a name that nobody has: who is

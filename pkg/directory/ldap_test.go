@@ -201,6 +201,23 @@ func TestLDAPServers(t *testing.T) {
 	}
 }
 
+// TestLDAPLocked has what servers say of a user whom they have locked out: it is a no, else the next guesses would count for nobody,
+// show who has an account, and pass for an outage.
+func TestLDAPLocked(t *testing.T) {
+	t.Parallel()
+	for name, code := range map[string]byte{"389 Directory Server": 19, "FreeIPA": 53} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			locked := []byte{0x30, 12, 0x02, 1, 1, 0x61, 7, 0x0a, 1, code, 0x04, 0, 0x04, 0} // BindResponse (RFC 4511 §4.2.2)
+			addr := serveOctets(t, locked, make(chan struct{}))
+			l := newLDAP(t, directory.LDAPOptions{URLs: []string{"ldap://" + addr}, DN: "uid={local}," + slapdtest.People})
+			if ok, err := ask(t, l, "anna@example.org", slapdtest.Password); ok || err != nil {
+				t.Errorf("%v, %v", ok, err)
+			}
+		})
+	}
+}
+
 // serveOctets says something to whoever connects and has said something, and hangs up; with nothing to say it waits.
 func serveOctets(t *testing.T, say []byte, said chan struct{}) (addr string) {
 	t.Helper()
