@@ -46,7 +46,11 @@ func accountAdd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			secrets, err := from.read(cmd, args[0])
+			given, err := from.read(cmd, args[0])
+			if err != nil {
+				return err
+			}
+			secrets, err := given.secrets("")
 			if err != nil {
 				return err
 			}
@@ -85,11 +89,19 @@ func accountPasswd() *cobra.Command {
 		Short: "Set an account's password, or take it away",
 		Args:  takes(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			secrets, err := from.read(cmd, args[0])
+			given, err := from.read(cmd, args[0])
 			if err != nil {
 				return err
 			}
 			return withAccount(cmd, args[0], func(ctx context.Context, st *postgres.Store, a postgres.AccountInfo) error {
+				salt, err := st.SCRAMSalt(ctx, a.ID)
+				if err != nil {
+					return err
+				}
+				secrets, err := given.secrets(salt)
+				if err != nil {
+					return err
+				}
 				if err := st.SetSecrets(ctx, a.ID, secrets); err != nil {
 					return err
 				}

@@ -39,9 +39,16 @@ func apppassAdd() *cobra.Command {
 				return err
 			}
 			return withAccount(cmd, args[0], func(ctx context.Context, st *postgres.Store, a postgres.AccountInfo) error {
-				var password string
-				password, p.Digest = auth.NewAppPassword()
-				_, err := st.AddAppPassword(ctx, a.ID, p)
+				salt, err := st.SCRAMSalt(ctx, a.ID)
+				if err != nil {
+					return err
+				}
+				password, made, err := auth.NewAppPassword(salt)
+				if err != nil {
+					return err
+				}
+				p.Digest, p.SCRAM = made.Digest, made.SCRAM
+				_, err = st.AddAppPassword(ctx, a.ID, p)
 				if errors.Is(err, store.ErrOverQuota) {
 					return fmt.Errorf("%s has %d app passwords already; revoke one first", a.Address, postgres.MaxAppPasswords)
 				}

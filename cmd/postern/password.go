@@ -29,32 +29,43 @@ func (s *secretSource) flags(cmd *cobra.Command) {
 	cmd.MarkFlagsMutuallyExclusive("password-stdin", "hash-stdin", "no-password")
 }
 
-// read asks for a password and returns what is kept of it.
-func (s *secretSource) read(cmd *cobra.Command, address string) (auth.Secrets, error) {
+// read asks for a password.
+func (s *secretSource) read(cmd *cobra.Command, address string) (givenSecret, error) {
 	if s.none {
-		return auth.Secrets{}, nil
+		return givenSecret{}, nil
 	}
 	if s.hash {
 		line, err := firstLine(cmd, "hash")
 		if err != nil {
-			return auth.Secrets{}, err
+			return givenSecret{}, err
 		}
 		hash, err := auth.ImportHash(line)
-		return auth.Secrets{Hash: hash}, err
+		return givenSecret{hash: hash}, err
 	}
 	password, err := readPassword(cmd, s.password)
 	if err != nil {
-		return auth.Secrets{}, err
+		return givenSecret{}, err
 	}
 	c, err := settings(cmd)
 	if err != nil {
-		return auth.Secrets{}, err
+		return givenSecret{}, err
 	}
 	policy := auth.Policy{MinLength: c.Auth.MinLength, MinStrength: c.Auth.MinStrength, Breached: c.Auth.Breached}
 	if err := policy.Check(password, address); err != nil {
-		return auth.Secrets{}, fmt.Errorf("%w; nothing was changed", err)
+		return givenSecret{}, fmt.Errorf("%w; nothing was changed", err)
 	}
-	secrets, err := auth.NewSecrets(password)
+	return givenSecret{password: password}, nil
+}
+
+// givenSecret is a password or a hash, or neither.
+type givenSecret struct{ password, hash string }
+
+// secrets is what is kept of it, with the account's salt of SCRAM.
+func (g givenSecret) secrets(salt auth.Salt) (auth.Secrets, error) {
+	if g.password == "" {
+		return auth.Secrets{Hash: g.hash}, nil
+	}
+	secrets, err := auth.NewSecrets(g.password, salt)
 	if err != nil {
 		return auth.Secrets{}, fmt.Errorf("password: %w", err)
 	}

@@ -18,6 +18,7 @@ type AppPassword struct {
 	ID      int64
 	Name    string
 	Digest  []byte   // see NewAppPassword
+	SCRAM   string   // keys made from it with the account's Salt; empty in those made before there were any
 	Scope   []string // the protocols it is good for; none means all
 	Created time.Time
 	Expires time.Time // zero: never
@@ -40,10 +41,10 @@ const (
 	appGroup    = 4
 )
 
-// NewAppPassword makes an app password and the digest that is kept of it. It has 120 random bits: nobody guesses one of
-// those, however fast, so that the digest is a plain SHA-256, without salt. That lets a login look for it at no cost, where a
-// slow hash would have to be computed for each of an account's.
-func NewAppPassword() (password string, digest []byte) {
+// NewAppPassword makes an app password and what is kept of it. It has 120 random bits: nobody guesses one of those, however
+// fast, so that the digest is a plain SHA-256, without salt. That lets a login look for it at no cost, where a slow hash would
+// have to be computed for each of an account's. The keys of SCRAM are those of the password as it is shown, with its hyphens.
+func NewAppPassword(salt Salt) (password string, p AppPassword, err error) {
 	var b [appLetters]byte
 	rand.Read(b[:]) // it ends the program rather than fail
 	var text strings.Builder
@@ -54,7 +55,9 @@ func NewAppPassword() (password string, digest []byte) {
 		text.WriteByte(appAlphabet[octet%byte(len(appAlphabet))])
 	}
 	password = text.String()
-	return password, appDigest(password)
+	p.Digest = appDigest(password)
+	p.SCRAM, err = newSCRAMKeys(password, salt)
+	return password, p, err
 }
 
 // appDigest is the digest of what may be an app password, nil if it cannot be. Capitals, hyphens and spaces do not count: a

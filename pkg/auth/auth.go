@@ -69,7 +69,7 @@ type Identity struct {
 type Directory interface {
 	// Credential returns what is known of a user (any spelling of the address), or store.ErrNotFound.
 	Credential(ctx context.Context, user string) (Credential, error)
-	// AppPasswords returns those of an account, in order of their making.
+	// AppPasswords returns those of an account, in order of their making, at most some hundred.
 	AppPasswords(ctx context.Context, id store.AccountID) ([]AppPassword, error)
 	// RenewSecrets replaces what is kept of a password, which stays the same, unless the hash is not the one given:
 	// then store.ErrNotFound.
@@ -85,6 +85,7 @@ type Credential struct {
 	Identity
 	Secret   string // a password hash, see Hash and ImportHash; empty means no password works
 	SCRAM    string // keys made from the same password, see Secrets; empty if there are none yet
+	Salt     Salt   // of all keys that are made for this account; empty: that of SCRAM, if any
 	Disabled bool
 	AppOnly  bool   // the account's own password does not log in
 	TOTP     string // the secret of the codes that the own password needs, see NewTOTP; empty if it needs none

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/pbkdf2"
@@ -21,7 +22,8 @@ import (
 const scramRounds = 4096
 
 const (
-	scramSalt   = 16 // octets
+	scramSalt   = 16      // octets
+	maxRounds   = 1 << 20 // of keys that are made: a mistake in the directory must not take the machine
 	scramScheme = "SCRAM-SHA-256$"
 )
 
@@ -31,8 +33,47 @@ type Secrets struct {
 	SCRAM string // keys of SCRAM-SHA-256, as RFC 5803 §3 writes them; empty for an imported hash
 }
 
-// NewSecrets makes them from a password.
-func NewSecrets(password string) (s Secrets, err error) {
+// Salt is what the keys of SCRAM of an account are made with: "rounds:salt", as in RFC 5803 §3. All its passwords have one, for
+// the server must say it before it knows which of them the client has. The empty Salt is none yet.
+type Salt string
+
+// NewSalt makes one.
+func NewSalt() Salt {
+	salt := make([]byte, scramSalt)
+	rand.Read(salt) // it ends the program rather than fail
+	return saltOf(salt, scramRounds)
+}
+
+func saltOf(salt []byte, rounds int) Salt {
+	return Salt(strconv.Itoa(rounds) + ":" + base64.StdEncoding.EncodeToString(salt))
+}
+
+// SaltOf is the salt of keys, empty if they cannot be read.
+func SaltOf(keys string) Salt {
+	k, err := parseSCRAMKeys(keys)
+	if err != nil {
+		return ""
+	}
+	return k.info()
+}
+
+func (k scramKeys) info() Salt { return saltOf(k.salt, k.rounds) }
+
+// parse reads a Salt.
+func (s Salt) parse() (salt []byte, rounds int, err error) {
+	count, text, _ := strings.Cut(string(s), ":")
+	rounds, err = strconv.Atoi(count)
+	if err == nil {
+		salt, err = base64.StdEncoding.DecodeString(text)
+	}
+	if err != nil || rounds < 1 || rounds > maxRounds || len(salt) == 0 {
+		return nil, 0, errors.New("salt of SCRAM: malformed")
+	}
+	return salt, rounds, nil
+}
+
+// NewSecrets makes them from a password and the account's salt, a new one if that is empty.
+func NewSecrets(password string, salt Salt) (s Secrets, err error) {
 	if s.Hash, err = Hash(password); err != nil {
 		return Secrets{}, err
 	}
@@ -40,7 +81,7 @@ func NewSecrets(password string) (s Secrets, err error) {
 	if err != nil {
 		return Secrets{}, err
 	}
-	s.SCRAM, err = newSCRAMKeys(normal)
+	s.SCRAM, err = newSCRAMKeys(normal, cmp.Or(salt, NewSalt()))
 	return s, err
 }
 
@@ -52,16 +93,18 @@ type scramKeys struct {
 }
 
 // newSCRAMKeys makes keys from a normalised password.
-func newSCRAMKeys(password string) (string, error) {
-	salt := make([]byte, scramSalt)
-	rand.Read(salt) // it ends the program rather than fail
-	salted, err := pbkdf2.Key(sha256.New, password, salt, scramRounds, sha256.Size)
+func newSCRAMKeys(password string, by Salt) (string, error) {
+	salt, rounds, err := by.parse()
+	if err != nil {
+		return "", err
+	}
+	salted, err := pbkdf2.Key(sha256.New, password, salt, rounds, sha256.Size)
 	if err != nil {
 		return "", fmt.Errorf("keys of SCRAM: %w", err)
 	}
 	stored := sha256.Sum256(mac(salted, "Client Key"))
 	text := base64.StdEncoding.EncodeToString
-	return fmt.Sprintf("%s%d:%s$%s:%s", scramScheme, scramRounds, text(salt), text(stored[:]), text(mac(salted, "Server Key"))), nil
+	return fmt.Sprintf("%s%s$%s:%s", scramScheme, by, text(stored[:]), text(mac(salted, "Server Key"))), nil
 }
 
 func mac(key []byte, text string) []byte {
@@ -98,7 +141,7 @@ func (a *Auth) renew(ctx context.Context, t *attempt) {
 	if a.current(t.cred) {
 		return
 	}
-	fresh, err := NewSecrets(t.password)
+	fresh, err := NewSecrets(t.password, t.cred.Salt)
 	if isStrong(t.cred.Secret) {
 		fresh.Hash = t.cred.Secret
 	}

@@ -26,6 +26,8 @@ type directory struct {
 	uses  []Use
 	steps map[store.AccountID]int64 // of codes
 	err   error                     // for every look-up
+
+	appsErr error // for those of app passwords
 }
 
 func (d *directory) Credential(_ context.Context, user string) (Credential, error) {
@@ -44,7 +46,7 @@ func (d *directory) Credential(_ context.Context, user string) (Credential, erro
 func (d *directory) AppPasswords(_ context.Context, id store.AccountID) ([]AppPassword, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return slices.Clone(d.apps[id]), d.err
+	return slices.Clone(d.apps[id]), errors.Join(d.err, d.appsErr)
 }
 
 func (d *directory) RenewSecrets(_ context.Context, id store.AccountID, hash string, by Secrets) error {

@@ -79,7 +79,9 @@ func isStrong(secret string) bool {
 }
 
 // isCurrent reports whether what is kept of a password is what would be kept now.
-func isCurrent(c Credential) bool { return c.SCRAM != "" && isStrong(c.Secret) }
+func isCurrent(c Credential) bool {
+	return c.SCRAM != "" && isStrong(c.Secret) && (c.Salt == "" || c.Salt == SaltOf(c.SCRAM))
+}
 
 // normalise brings a password into the form that is hashed, which does not depend on the keyboard: every kind of space
 // becomes U+0020, then Unicode Normalization Form C, as in the OpaqueString profile of RFC 8265 §4.2. Unlike it, we do

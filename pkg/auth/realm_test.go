@@ -277,8 +277,7 @@ func TestRealmCreates(t *testing.T) {
 func TestRealmOtherWays(t *testing.T) {
 	t.Parallel()
 	s, there := realmStage(t)
-	app, sum := NewAppPassword()
-	s.dir.apps[1] = []AppPassword{{ID: 1, Name: "phone", Digest: sum}}
+	app := s.phone(nothing)
 	s.want(nil, home, alice, app)
 	if there.questions() != 0 {
 		t.Error("the directory was asked for an app password")

@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -74,25 +73,21 @@ const maxSCRAM = 2048
 type scramLogin struct {
 	a     *Auth
 	t     *attempt
+	first string // the client's message
+	nonce string // ours
 	conv  *scram.ServerConversation
-	fault string // why the user cannot log in, whatever the proof
+	told  Salt   // what the client makes its keys with
+	fault string // why the account's own password does not log in, whatever the proof
 	away  error  // of the directory
 }
 
 // begin reads the client's first message and returns ours.
 func (s *scramLogin) begin(ctx context.Context, first string) (string, error) {
-	server, err := scram.SHA256.NewServer(func(user string) (scram.StoredCredentials, error) { return s.lookUp(ctx, user) })
+	s.first, s.nonce = first, rand.Text()
+	var err error
+	s.conv, err = s.conversation(func(user string) (scram.StoredCredentials, error) { return s.lookUp(ctx, user) })
 	if err != nil {
 		return "", err
-	}
-	b, bound := s.t.peer.binding()
-	switch {
-	case s.t.mech == scramSHA256Plus:
-		s.conv = server.NewConversationWithChannelBindingRequired(b)
-	case bound && s.a.offers(scramSHA256Plus): // "y" says that somebody took PLUS off our list (RFC 5802 §6)
-		s.conv = server.NewConversationWithChannelBinding(b)
-	default:
-		s.conv = server.NewConversation()
 	}
 	challenge, err := s.conv.Step(first)
 	switch {
@@ -108,6 +103,23 @@ func (s *scramLogin) begin(ctx context.Context, first string) (string, error) {
 	return "", s.a.refuse(ctx, s.t, refusal{ErrDenied, "SCRAM: " + err.Error()})
 }
 
+// conversation begins one in which our nonce is the same each time.
+func (s *scramLogin) conversation(keysOf scram.CredentialLookup) (*scram.ServerConversation, error) {
+	server, err := scram.SHA256.NewServer(keysOf)
+	if err != nil {
+		return nil, err
+	}
+	server.WithNonceGenerator(func() string { return s.nonce })
+	b, bound := s.t.peer.binding()
+	switch {
+	case s.t.mech == scramSHA256Plus:
+		return server.NewConversationWithChannelBindingRequired(b), nil
+	case bound && s.a.offers(scramSHA256Plus): // "y" says that somebody took PLUS off our list (RFC 5802 §6)
+		return server.NewConversationWithChannelBinding(b), nil
+	}
+	return server.NewConversation(), nil
+}
+
 // lookUp finds the keys of a user. One who has none, or is not there, gets a salt that is always the same, so that it does not
 // tell, and keys that no password has.
 func (s *scramLogin) lookUp(ctx context.Context, user string) (scram.StoredCredentials, error) {
@@ -118,27 +130,41 @@ func (s *scramLogin) lookUp(ctx context.Context, user string) (scram.StoredCrede
 			return scram.StoredCredentials{}, s.away
 		}
 	}
-	if t.known && !s.a.isElsewhere(user) {
-		switch k, err := parseSCRAMKeys(t.cred.SCRAM); {
-		case err == nil:
-			return k.credentials(), nil
-		case t.cred.SCRAM != "":
-			s.a.audit(t).Error("stored password cannot be used")
-		}
-	}
-	s.fault = firstOf(s.fault, s.without())
-	return s.a.noKeys(user).credentials(), nil
+	k := s.ownKeys(user)
+	s.told = k.info()
+	return k.credentials(), nil
 }
 
-// without says why there are no keys.
+// ownKeys are those of the account's own password; where there are none, such as no password has, with a salt that is the
+// account's or could be.
+func (s *scramLogin) ownKeys(user string) scramKeys {
+	t, none := s.t, s.a.noKeys(user)
+	if !t.known {
+		s.fault = firstOf(s.fault, "unknown user")
+		return none
+	}
+	elsewhere := s.a.isElsewhere(user)
+	own, err := parseSCRAMKeys(t.cred.SCRAM)
+	if err == nil && !elsewhere && (t.cred.Salt == "" || t.cred.Salt == own.info()) {
+		return own
+	}
+	salt, rounds, saltErr := t.cred.Salt.parse()
+	if err != nil && t.cred.SCRAM != "" || saltErr != nil && t.cred.Salt != "" {
+		s.a.audit(t).Error("stored password cannot be used")
+	}
+	if saltErr == nil {
+		none.salt, none.rounds = salt, rounds
+	}
+	s.fault = firstOf(s.fault, s.without())
+	return none
+}
+
+// without says why there are no keys of the own password.
 func (s *scramLogin) without() string {
-	if !s.t.known {
-		return "unknown user"
-	}
 	if s.a.realmOf(s.t.user) != nil {
-		return "no keys of SCRAM: a directory elsewhere has the password; use PLAIN"
+		return "no keys of SCRAM: a directory elsewhere has the password; use PLAIN, or an app password"
 	}
-	return "no keys of SCRAM yet: log in with the password once"
+	return "no keys of SCRAM for the password yet: log in with it once; or make the app password anew"
 }
 
 func firstOf(texts ...string) string {
@@ -171,27 +197,97 @@ func (s *scramLogin) end(ctx context.Context, final string) (string, error) {
 	a, t := s.a, s.t
 	a.identify(t)
 	t.print = a.digest("proof", t.user, final)
-	verifier, err := s.conv.Step(final)
-	fault := s.fault
-	if err != nil && fault == "" {
-		fault = faultOfProof(verifier)
-	}
-	if fault == "" {
-		if fault = t.barred(); fault != "" {
-			t.print = a.digest("barred", t.user) // the password is right: however often it comes, it is not another guess
-		}
+	verifier, fault, err := s.prove(ctx, final)
+	if err != nil {
+		return "", err
 	}
 	if why := a.throttle.verdict(&t.keys, fault == ""); why != "" {
 		return "", a.refuse(ctx, t, refusal{ErrThrottled, why})
 	}
 	if fault != "" {
-		a.throttle.failed(t.keys, t.print)
+		a.throttle.failedHere(t.keys, t.print, s.mistake())
 		return "", a.refuse(ctx, t, refusal{ErrDenied, fault})
 	}
-	if !s.conv.Valid() {
-		return "", errors.New("SCRAM: neither valid nor an error")
-	}
 	return verifier, nil
+}
+
+// mistake is what counts where the owner has been before. That a telephone there has a password which does not log in is one
+// mistake, however often it comes, and keeps the owner out of nothing. To everybody else such an account looks like any other, be
+// the password right or wrong.
+func (s *scramLogin) mistake() digest {
+	if s.t.known && s.t.barred() != "" {
+		return s.a.digest("barred", s.t.user)
+	}
+	return s.t.print
+}
+
+// prove finds the password that the client has proved to have, and returns what proves us to it by the same. That of an account
+// which may not use it is looked at all the same, for the log.
+func (s *scramLogin) prove(ctx context.Context, final string) (verifier, fault string, err error) {
+	t := s.t
+	verifier, err = s.conv.Step(final)
+	switch {
+	case err == nil && s.conv.Valid() && s.fault == "":
+		return verifier, t.barred(), nil
+	case t.known && verifier == scram.ErrInvalidProof && s.a.throttle.hopeless(t.keys) == "":
+		proof, err := s.proveApp(ctx, final)
+		if err != nil {
+			return "", "", err
+		}
+		if t.app != nil {
+			return proof, s.a.faultOfApp(t), nil
+		}
+	}
+	return "", firstOf(s.fault, faultOfProof(verifier)), nil
+}
+
+// proveApp looks whether the client has one of the app passwords. It is asked for them now, not before the challenge, which
+// must not take longer where there are some.
+func (s *scramLogin) proveApp(ctx context.Context, final string) (verifier string, err error) {
+	all, err := s.apps(ctx)
+	if err != nil {
+		return "", err
+	}
+	for i := range all {
+		k, err := parseSCRAMKeys(all[i].SCRAM)
+		if err != nil || k.info() != s.told {
+			continue
+		}
+		if verifier = s.try(k, final); verifier != "" {
+			s.t.app = &all[i]
+			return verifier, nil
+		}
+	}
+	return "", nil
+}
+
+func (s *scramLogin) apps(ctx context.Context) ([]AppPassword, error) {
+	if err := s.a.mayAsk(ctx); err != nil {
+		return nil, err
+	}
+	defer func() { <-s.a.asking }()
+	all, err := s.a.opt.Directory.AppPasswords(ctx, s.t.cred.Account)
+	if err != nil {
+		return nil, unavailable(ctx, fmt.Errorf("look up app passwords: %w", err))
+	}
+	return all, nil
+}
+
+// try has the client's messages again in a conversation about other keys, and returns what proves us, if they are those of the
+// client.
+func (s *scramLogin) try(k scramKeys, final string) string {
+	conv, err := s.conversation(func(string) (scram.StoredCredentials, error) { return k.credentials(), nil })
+	if err == nil {
+		_, err = conv.Step(s.first)
+	}
+	if err != nil {
+		return ""
+	}
+	verifier, err := conv.Step(final)
+	if err != nil || !conv.Valid() {
+		return ""
+	}
+	return verifier
 }
 
 // barred says why the account's own password does not log in, though it is right.

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"sync/atomic"
@@ -15,11 +16,19 @@ import (
 
 // phone gives alice an app password.
 func (s *stage) phone(change func(*AppPassword)) string {
-	password, digest := NewAppPassword()
-	p := AppPassword{ID: 7, Name: "telephone", Digest: digest}
-	change(&p)
 	s.dir.mu.Lock()
 	defer s.dir.mu.Unlock()
+	cred := s.dir.users[alice]
+	if cred.Salt == "" {
+		cred.Salt = cmp.Or(SaltOf(cred.SCRAM), NewSalt())
+		s.dir.users[alice] = cred
+	}
+	password, p, err := NewAppPassword(cred.Salt)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	p.ID, p.Name = 7, "telephone"
+	change(&p)
 	s.dir.apps[1] = append(s.dir.apps[1], p)
 	return password
 }

@@ -151,10 +151,13 @@ func (t *throttle) crowded(k keys) string {
 }
 
 // failed counts a wrong password. What has become too much is banned.
-func (t *throttle) failed(k keys, guess digest) {
+func (t *throttle) failed(k keys, guess digest) { t.failedHere(k, guess, guess) }
+
+// failedHere is failed where what counts for this user from this address is another guess.
+func (t *throttle) failedHere(k keys, guess, here digest) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	count(t.pair, k.pair, guess, t.opt.User)
+	count(t.pair, k.pair, here, t.opt.User)
 	if c := count(t.user, k.user, guess, t.opt.User); len(c.prints) == t.opt.User {
 		t.wait(c)
 		if k.name != "" {

@@ -356,7 +356,7 @@ var mainSettings = []setting{
 	},
 	{
 		key:   "auth.mechanisms",
-		doc:   "Mechanisms of SASL that are offered. Default: EXTERNAL, SCRAM-SHA-256-PLUS, SCRAM-SHA-256, OAUTHBEARER, XOAUTH2, PLAIN, LOGIN, as far as\nthe other settings allow. Without PLAIN, passwords are not taken in the clear, not even inside TLS. App passwords work with PLAIN and LOGIN only.",
+		doc:   "Mechanisms of SASL that are offered. Default: EXTERNAL, SCRAM-SHA-256-PLUS, SCRAM-SHA-256, OAUTHBEARER, XOAUTH2, PLAIN, LOGIN, as far as\nthe other settings allow. Without PLAIN, passwords are not taken in the clear, not even inside TLS.",
 		field: func(c *Config) any { return &c.Auth.Mechanisms },
 	},
 	{

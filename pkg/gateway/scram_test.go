@@ -115,3 +115,48 @@ func TestSCRAMAborted(t *testing.T) {
 		}
 	}
 }
+
+// TestSCRAMAppPasswords logs in to both protocols by SCRAM with app passwords, where the own password cannot (a hash made
+// elsewhere, app passwords only) and where it can, before and after it has been changed; within the scope only, until it is revoked.
+func TestSCRAMAppPasswords(t *testing.T) {
+	t.Parallel()
+	const user = "scram-apps@example.org"
+	const hash = "$6$saltstring$dBHc6z5hpSlx63LLGnlt2xpSGH7T2QL7PJTCjPwajfWh/K10OPeGyl0Oe5VoIANbBgC0gNnRFVE.3uO/lesxj/"
+	shared.run(t, hash+"\n", "account", "add", user, "--hash-stdin")
+	shared.run(t, "", "account", "set", user, "--app-passwords-only")
+	both := shared.run(t, "", "apppass", "add", user, "--name", "both")
+	imapOnly := shared.run(t, "", "apppass", "add", user, "--name", "imap", "--scope", "imap")
+	login := func(secret string, plus bool, imapSays, pop3Says string) *wire {
+		t.Helper()
+		mech := map[bool]string{false: "SCRAM-SHA-256", true: "SCRAM-SHA-256-PLUS"}[plus]
+		pop := dialWire(t, shared.pop3)
+		pop.say(t, "AUTH %s", mech)
+		if line := pop.answer(t, pop.scramClient(t, user, secret, plus)); !strings.HasPrefix(line, pop3Says) {
+			t.Errorf("POP3: %s: %s, want %s", mech, line, pop3Says)
+		}
+		pop.say(t, "QUIT") // it would hold the maildrop
+		pop.ends(t)
+		w := dialWire(t, shared.imap)
+		w.say(t, "b AUTHENTICATE %s", mech)
+		if line := w.answer(t, w.scramClient(t, user, secret, plus)); !strings.HasPrefix(line, imapSays) {
+			t.Errorf("IMAP: %s: %s, want %s", mech, line, imapSays)
+		}
+		return w
+	}
+	login(both, false, "b OK", "+OK")
+	login(imapOnly, true, "b OK", "-ERR [AUTH]")
+	login(password, false, "b NO [AUTHENTICATIONFAILED]", "-ERR [AUTH]")
+
+	shared.run(t, "", "account", "set", user, "--app-passwords-only=false")
+	shared.run(t, password+" of today\n", "account", "passwd", user, "--password-stdin")
+	login(password+" of today", true, "b OK", "+OK")
+	shared.run(t, password+" of tomorrow\n", "account", "passwd", user, "--password-stdin")
+	login(password+" of tomorrow", false, "b OK", "+OK")
+	session := login(both, true, "b OK", "+OK")
+	shared.run(t, "", "apppass", "revoke", user, "both")
+	session.ends(t)
+	login(both, false, "b NO [AUTHENTICATIONFAILED]", "-ERR [AUTH]")
+	if !await(func() bool { return strings.Contains(shared.run(t, "", "apppass", "list", user), "127.0.0.1") }) {
+		t.Error("the last use is not listed")
+	}
+}

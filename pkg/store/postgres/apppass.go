@@ -75,20 +75,24 @@ func (s *Store) SetAppOnly(ctx context.Context, id store.AccountID, only bool) e
 const MaxAppPasswords = 100
 
 const sqlAddAppPassword = `
-insert into app_passwords (account_id, name, digest, scope, expires_at)
-select $1, $2, $3, $4, $5
+insert into app_passwords (account_id, name, digest, scope, expires_at, scram)
+select $1, $2, $3, $4, $5, $7
 where (select count(*) from app_passwords where account_id = $1) < $6
 returning password_id`
 
-// AddAppPassword keeps an app password: its Name, Digest, Scope and Expires. store.ErrOverQuota when there are
+// AddAppPassword keeps an app password: its Name, Digest, SCRAM, Scope and Expires. store.ErrOverQuota when there are
 // MaxAppPasswords.
 func (s *Store) AddAppPassword(ctx context.Context, id store.AccountID, p auth.AppPassword) (int64, error) {
 	var expires *time.Time
 	if !p.Expires.IsZero() {
 		expires = &p.Expires
 	}
+	sealed, err := s.sealSCRAM(id, p.SCRAM)
+	if err != nil {
+		return 0, failed("add app password", err)
+	}
 	var number int64
-	err := s.pool.QueryRow(ctx, sqlAddAppPassword, id, p.Name, p.Digest, strings.Join(p.Scope, ","), expires, MaxAppPasswords).
+	err = s.pool.QueryRow(ctx, sqlAddAppPassword, id, p.Name, p.Digest, strings.Join(p.Scope, ","), expires, MaxAppPasswords, sealed).
 		Scan(&number)
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = fmt.Errorf("account %d has %d: %w", id, MaxAppPasswords, store.ErrOverQuota)
@@ -97,7 +101,7 @@ func (s *Store) AddAppPassword(ctx context.Context, id store.AccountID, p auth.A
 }
 
 const sqlAppPasswords = `
-select password_id, name, digest, scope, created_at, expires_at, used_at, used_from, used_by
+select password_id, name, digest, scope, created_at, expires_at, used_at, used_from, used_by, scram
 from app_passwords
 where account_id = $1
 order by password_id`
@@ -111,6 +115,7 @@ func (s *Store) AppPasswords(ctx context.Context, id store.AccountID) ([]auth.Ap
 	all, err := pgx.CollectRows(rows, scanAppPassword)
 	for i := range all {
 		all[i].Last.Account = id
+		all[i].SCRAM = s.openSCRAM(id, all[i].SCRAM)
 	}
 	return all, failed("app passwords", err)
 }
@@ -118,7 +123,7 @@ func (s *Store) AppPasswords(ctx context.Context, id store.AccountID) ([]auth.Ap
 func scanAppPassword(row pgx.CollectableRow) (p auth.AppPassword, err error) {
 	var scope, from string
 	var expires, used *time.Time
-	err = row.Scan(&p.ID, &p.Name, &p.Digest, &scope, &p.Created, &expires, &used, &from, &p.Last.Client)
+	err = row.Scan(&p.ID, &p.Name, &p.Digest, &scope, &p.Created, &expires, &used, &from, &p.Last.Client, &p.SCRAM)
 	if err != nil {
 		return p, err
 	}

@@ -14,7 +14,7 @@ import (
 var _ auth.Directory = (*Store)(nil)
 
 const sqlCredential = `
-select account_id, address, secret, state = 1, imap_disable, login_epoch, app_only, scram,
+select account_id, address, secret, state = 1, imap_disable, login_epoch, app_only, scram, scram_salt,
   case when totp_on then totp else '' end
 from accounts
 where address = $1 and state < 2`
@@ -26,7 +26,7 @@ func (s *Store) Credential(ctx context.Context, user string) (c auth.Credential,
 		return c, fmt.Errorf("credential: %w", store.ErrNotFound)
 	}
 	err = s.pool.QueryRow(ctx, sqlCredential, a.String()).
-		Scan(&c.Account, &c.User, &c.Secret, &c.Disabled, &c.Disable, &c.Epoch, &c.AppOnly, &c.SCRAM, &c.TOTP)
+		Scan(&c.Account, &c.User, &c.Secret, &c.Disabled, &c.Disable, &c.Epoch, &c.AppOnly, &c.SCRAM, &c.Salt, &c.TOTP)
 	if err == nil {
 		c.SCRAM = s.openSCRAM(c.Account, c.SCRAM)
 		c.TOTP, err = s.openTOTP(c.Account, c.TOTP)
@@ -66,7 +66,7 @@ func (s *Store) openSCRAM(id store.AccountID, text string) string {
 const sqlRenewSecrets = `
 update accounts
 set secret = $3, scram = $4
-where account_id = $1 and secret = $2 and state < 2`
+where account_id = $1 and secret = $2 and state < 2 and (scram_salt = '' or scram_salt = $5)`
 
 // RenewSecrets implements auth.Directory. The password is the same, so its sessions go on.
 func (s *Store) RenewSecrets(ctx context.Context, id store.AccountID, hash string, by auth.Secrets) error {
@@ -74,14 +74,46 @@ func (s *Store) RenewSecrets(ctx context.Context, id store.AccountID, hash strin
 	if err != nil {
 		return failed("renew secrets", err)
 	}
-	tag, err := s.pool.Exec(ctx, sqlRenewSecrets, id, hash, by.Hash, sealed)
+	tag, err := s.pool.Exec(ctx, sqlRenewSecrets, id, hash, by.Hash, sealed, auth.SaltOf(by.SCRAM))
 	if err == nil && tag.RowsAffected() == 0 {
-		err = fmt.Errorf("account %d with that secret: %w", id, store.ErrNotFound)
+		err = fmt.Errorf("account %d with that secret and salt: %w", id, store.ErrNotFound)
 	}
 	return failed("renew secrets", err)
 }
 
-// SetSecrets replaces what is kept of an account's password. Sessions of the former password end. store.ErrNotFound.
+const (
+	sqlSCRAMSalt = `
+select scram, scram_salt
+from accounts
+where account_id = $1 and state < 2`
+
+	sqlSetSCRAMSalt = `
+update accounts
+set scram_salt = $2
+where account_id = $1 and scram = $3 and scram_salt = '' and state < 2`
+)
+
+// SCRAMSalt returns what the keys of SCRAM of an account's passwords are to be made with, from now on for ever. store.ErrNotFound.
+func (s *Store) SCRAMSalt(ctx context.Context, id store.AccountID) (auth.Salt, error) {
+	for {
+		var keys string
+		var salt auth.Salt
+		err := s.pool.QueryRow(ctx, sqlSCRAMSalt, id).Scan(&keys, &salt)
+		if err != nil || salt != "" {
+			return salt, failed("salt of SCRAM", err)
+		}
+		if salt = auth.SaltOf(s.openSCRAM(id, keys)); salt == "" {
+			salt = auth.NewSalt()
+		}
+		tag, err := s.pool.Exec(ctx, sqlSetSCRAMSalt, id, salt, keys)
+		if err != nil || tag.RowsAffected() == 1 {
+			return salt, failed("salt of SCRAM", err)
+		} // else another process has made one, or the password has changed
+	}
+}
+
+// SetSecrets replaces what is kept of an account's password; its keys must be made with SCRAMSalt. Sessions of the former
+// password end. store.ErrNotFound.
 func (s *Store) SetSecrets(ctx context.Context, id store.AccountID, by auth.Secrets) error {
 	sealed, err := s.sealSCRAM(id, by.SCRAM)
 	if err != nil {
