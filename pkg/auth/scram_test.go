@@ -61,7 +61,13 @@ func (s *stage) speak(p Peer, mech, user, authz, password string, start func(*sc
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	conv, step := start(client), 0
+	return s.converse(p, mech, start(client), spoil)
+}
+
+// converse runs the exchange of a client that there is.
+func (s *stage) converse(p Peer, mech string, conv *scram.ClientConversation, spoil func(step int, said string) string) (Identity, error) {
+	s.t.Helper()
+	step := 0
 	ask := func(challenge []byte) ([]byte, error) {
 		said, err := conv.Step(string(challenge))
 		if err != nil {
