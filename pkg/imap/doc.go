@@ -11,6 +11,11 @@
 //  11. What comes from a client is bounded before it is buffered.
 //  12. One error, one log line, one reply. The client sees a code and a plain sentence; the operator sees the cause.
 //
+// Where to begin: (*conn).command in conn.go reads a command, runs it, tells the news and replies. Which commands let EXPUNGE
+// out is mayExpunge in command.go; (*conn).announce in sync.go is the only place that writes it. FETCH is fetch.go; its items
+// are fetch_item.go, fetch_body.go and fetch_binary.go, and fetch_answers.go spares reading what was written before. What is
+// told while no command runs is wait.go (IDLE and NOTIFY) and notify_news.go.
+//
 // A command is a row of the table in command.go and a file with three parts: the request and its parser, which is pure; what
 // it does; how it is answered. After each command sync tells the client what else has happened in its mailbox.
 package imap
