@@ -48,7 +48,7 @@ func parseProgram(d *wire.Decoder, charset, word string) store.Criteria {
 	eachText(&c, func(s *string) {
 		text, ok := message.DecodeText(charset, *s)
 		if !ok || strings.ContainsRune(text, 0) || !utf8.ValidString(text) {
-			d.Fail("valid %s before this", strings.ToUpper(charset))
+			d.Fail("text in the charset named before this")
 		}
 		*s = text
 	})
