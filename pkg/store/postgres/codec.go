@@ -66,16 +66,14 @@ func (c *codecs) compress(dst, raw []byte, spare int) ([]byte, codec) {
 	return append(slices.Grow(dst, len(raw)+spare), raw...), codecRaw
 }
 
-// decompress undoes compress. It never makes more than size octets; they are in dst if there is room, and may be packed
-// itself if dst is nil.
+// decompress undoes compress. It never makes more than size octets; they are in dst if there is room, or packed itself if that is
+// not compressed.
 func (c *codecs) decompress(dst, packed []byte, by codec, size int) ([]byte, error) {
 	var raw []byte
 	var err error
 	switch by {
 	case codecRaw:
-		if raw = packed; dst != nil {
-			raw = append(dst[:0], packed...)
-		}
+		raw = packed
 	case codecS2:
 		if n, err := s2.DecodedLen(packed); err != nil || n != size {
 			return nil, errDamaged
