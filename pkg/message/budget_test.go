@@ -30,7 +30,7 @@ func TestBudget(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	allocs.Check(t, "a search that finds nothing", allocs.Most{Objects: 230, Octets: 5 << 10}, func() { // entities of HTML, most of them
+	allocs.Check(t, "a search that finds nothing", allocs.Most{Objects: 120, Octets: 2 << 10}, func() { // entities of HTML, most of them
 		if found, err := s.Part().Search(s, InBody, "kittiwake"); found || err != nil {
 			t.Fatal(found, err)
 		}

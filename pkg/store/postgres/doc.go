@@ -32,7 +32,8 @@
 // in sort_keys for the next process (keepKeys). Bodies never change, so they are never out of date.
 //
 // Bodies are read in pages of many messages ahead of the caller, or one window at a time; never is a connection held
-// while the caller has control (rule 4).
+// while the caller has control (rule 4). Small messages that are asked for one by one are kept for a while, with those that are
+// expected next (kept, pace), and so are windows that are read on from (windowCache).
 //
 // # Writing
 //
@@ -42,7 +43,8 @@
 // # Search
 //
 // A search judges messages by the snapshot first. If that leaves many open, it asks the substring index (gram*.go), and
-// reads what is open still. Criteria.Match is the definition; the index may only be faster. Its segments (fts_seg) each say
+// reads what is open still; what reading has told of a text is remembered (verdicts). Criteria.Match is the definition; the index
+// may only be faster. Its segments (fts_seg) each say
 // which messages they speak of, and file these under grams in blocks (fts_block); gram.go says what a gram is. They are
 // built in the background (keepIndexed), a mailbox by one process at a time (fts_state), merged in levels, and may be
 // thrown away.
