@@ -44,7 +44,7 @@ var limitSettings = []setting{
 	},
 	{
 		key: "limits.mailboxes_per_account", preset: "20000",
-		doc:   "Mailboxes that one account can have.",
+		doc:   "Mailboxes that one account can have. It can be subscribed to twice as many names.",
 		field: func(c *Config) any { return &c.Limits.MailboxesPerAccount },
 	},
 	{
