@@ -66,6 +66,37 @@ func TestSlowWriter(t *testing.T) {
 	})
 }
 
+// TestSlowNowAndThen: a session that lasts is not ended for what it has been waited for in all its commands.
+func TestSlowNowAndThen(t *testing.T) {
+	t.Parallel()
+	for _, command := range []string{"a NO|OP", "a IDLE|DO|NE"} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t)
+			b.start()
+			p := b.dial(t, "l")
+			for range 30 {
+				begin, rest, _ := strings.Cut(command, "|")
+				if middle, end, ok := strings.Cut(rest, "|"); ok {
+					p.say(t, begin)
+					p.until(t, "+ ")
+					time.Sleep(time.Minute)
+					begin, rest = middle, end
+				}
+				if _, err := io.WriteString(p, begin); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Minute)
+				p.say(t, rest)
+				p.until(t, "a OK")
+				time.Sleep(time.Minute)
+			}
+			if err := b.stop(t, time.Minute); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // TestSlowReader: the same of one who takes what it has asked for.
 func TestSlowReader(t *testing.T) {
 	t.Parallel()

@@ -70,7 +70,8 @@ func (s *stream) Read(p []byte) (int, error) {
 
 // receive reads from the socket.
 func (s *stream) receive(p []byte) (int, error) {
-	if !s.shared {
+	alone := !s.shared
+	if alone {
 		if err := s.flush(); err != nil {
 			return 0, err
 		}
@@ -85,8 +86,11 @@ func (s *stream) receive(p []byte) (int, error) {
 	}
 	n, err := s.net.Read(p)
 	s.in += int64(n)
-	if within {
+	switch {
+	case within:
 		s.slack.Spent(time.Since(start), n)
+	case alone: // else that is the owner's to say
+		s.slack.Rested(time.Since(start))
 	}
 	switch {
 	case err == nil:

@@ -34,6 +34,7 @@ func (c *conn) awaitCommand(ctx context.Context) error {
 // attend tells the client the news as it comes until there is input, which is left to be read. After an error the session is
 // over.
 func (c *conn) attend(ctx context.Context, w waiting) error {
+	start := time.Now()
 	a := &attention{waiting: w, c: c, heard: c.listen(w.patience)}
 	a.postpone()
 	for {
@@ -44,6 +45,7 @@ func (c *conn) attend(ctx context.Context, w waiting) error {
 		switch {
 		case came:
 			c.stream.shared = false
+			c.stream.slack.Rested(time.Since(start))
 			c.acquire()
 			if err != nil {
 				return &lost{err}

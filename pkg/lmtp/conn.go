@@ -274,6 +274,7 @@ func (s source) Read(p []byte) (int, error) {
 	n, err := c.nc.Read(p)
 	c.tally.in += int64(n)
 	if idle {
+		c.slack.Rested(time.Since(start))
 		return n, err
 	}
 	c.slack.Spent(time.Since(start), n)

@@ -22,7 +22,7 @@ func TestSlowWriter(t *testing.T) {
 		data     = envelope + "DATA\r\n"
 	)
 	for _, tc := range []struct {
-		begin, piece string
+		begin, piece string // which is written again and again, with pauses where a | is too
 		pause        time.Duration
 		ends         string // how the last line begins
 	}{
@@ -30,6 +30,7 @@ func TestSlowWriter(t *testing.T) {
 		{envelope + "BDAT 1000000\r\n", "x", time.Second, "421 4.4.2"},
 		{envelope, "x", time.Second, "421 4.4.2"},
 		{envelope, "NOOP\r\n", 4 * time.Minute, "221"},
+		{envelope, "NO|OP\r\n", time.Minute, "221"}, // waited for between commands as long as in them
 		{data, strings.Repeat("x", 998) + "\r\n", 1900 * time.Millisecond, "221"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
@@ -41,8 +42,12 @@ func TestSlowWriter(t *testing.T) {
 			go func() {
 				_, err := io.WriteString(client, tc.begin)
 				for begun := time.Now(); err == nil && time.Since(begun) < 2*time.Hour; {
-					time.Sleep(tc.pause)
-					_, err = io.WriteString(client, tc.piece)
+					for part := range strings.SplitSeq(tc.piece, "|") {
+						time.Sleep(tc.pause)
+						if _, err = io.WriteString(client, part); err != nil {
+							break
+						}
+					}
 				}
 				_, _ = io.WriteString(client, "\r\n.\r\nQUIT\r\n")
 			}()

@@ -47,8 +47,8 @@ func (l Limits) Pace() *Pace {
 	return p
 }
 
-// Patience is how long a session still waits for a client that is in the middle of something. Waiting uses it up and octets
-// that move restore it, so that one who keeps to the least rate is waited for without end, and one who sends or takes an octet now
+// Patience is how long a session still waits for a client that is in the middle of something. Waiting uses it up; octets that
+// move, and the time between commands, restore it, so that one who keeps to the least rate is waited for without end, and one who sends or takes an octet now
 // and then is not.
 type Patience struct {
 	most time.Duration
@@ -70,6 +70,10 @@ func (p *Patience) Spent(took time.Duration, octets int) {
 	}
 	p.used = max(p.used, 0)
 }
+
+// Rested accounts for a wait for the client's next command, when nothing is owed to anybody: a session that lasts for weeks may be
+// slow for some seconds now and then.
+func (p *Patience) Rested(took time.Duration) { p.used = max(p.used-took, 0) }
 
 // Pace bounds commands by the time: a bucket of Burst tokens to which Rate are added in each second. The nil Pace has none.
 type Pace struct {

@@ -48,6 +48,24 @@ func TestPatienceIsNotSaved(t *testing.T) {
 	}
 }
 
+// TestPatienceRests: a session of weeks is not ended for what it has been waited for in all of them.
+func TestPatienceRests(t *testing.T) {
+	t.Parallel()
+	p := Limits{Stall: time.Minute}.Patience()
+	for range 1000 {
+		p.Spent(2*time.Second, 10)
+		p.Rested(5 * time.Second)
+	}
+	if p.Left() != time.Minute {
+		t.Errorf("left %v", p.Left())
+	}
+	p.Spent(40*time.Second, 0)
+	p.Rested(10 * time.Second)
+	if p.Left() != 30*time.Second {
+		t.Errorf("left %v", p.Left())
+	}
+}
+
 // TestPace: a burst goes through at once, what follows at the rate, and a pause brings the burst back.
 func TestPace(t *testing.T) {
 	t.Parallel()
