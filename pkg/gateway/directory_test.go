@@ -162,10 +162,11 @@ func (s *server) slowCallback(t *testing.T, c *callback) {
 	silence := make(chan struct{})
 	c.silence.Store(&silence)
 	var waiting []*wire
-	for i := range 30 {
-		w := dialWire(t, s.imap)
+	for range 30 {
+		waiting = append(waiting, dialWire(t, s.imap))
+	}
+	for i, w := range waiting { // all at once: none is to have waited too long before the last has come
 		w.say(t, `a LOGIN nobody%d@example.net "%s"`, i, slapdtest.Password)
-		waiting = append(waiting, w)
 	}
 	if !await(func() bool { return strings.Contains(metricsOf(t, s), "\npostern_directory_queue 26\n") }) {
 		t.Errorf("metrics: %s", metricsOf(t, s))
