@@ -48,7 +48,7 @@ type door struct {
 func openDoors(t testing.TB) (doors []door) {
 	t.Helper()
 	mail := memory.New()
-	keys, err := auth.NewSecrets(secret)
+	keys, err := auth.NewSecrets(secret, "")
 	if err != nil {
 		t.Fatal(err)
 	}
