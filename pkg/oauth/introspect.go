@@ -5,13 +5,17 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/go-jose/go-jose/v4/json"
+
+	"postern/pkg/auth"
 )
 
 const (
@@ -45,7 +49,11 @@ func (v *Validator) ask(ctx context.Context, token string) (*claims, error) {
 	defer func() { <-v.asking }()
 	c, err := v.introspect(ctx, endpoint, token)
 	v.opt.Metrics.asked("introspection", err)
-	if err != nil {
+	var unreadable *auth.TokenFault
+	switch {
+	case errors.As(err, &unreadable):
+		return nil, err
+	case err != nil:
 		return nil, fmt.Errorf("introspection at %s: %s", endpoint, short(err))
 	}
 	if c.Issuer != "" && c.Issuer != p.issuer {
@@ -72,14 +80,38 @@ func (v *Validator) introspect(ctx context.Context, endpoint, token string) (*cl
 	if resp.StatusCode != http.StatusOK {
 		return nil, errors.New(resp.Status)
 	}
-	c := &claims{asked: true}
-	if err := json.NewDecoder(resp.Body).Decode(c); err != nil {
+	c, err := readAnswer(resp.Body)
+	if err != nil {
 		return nil, err
 	}
 	// Whose client the token was made for counts as its audience if none is named (RFC 7662 §2.2): what was made for any other
 	// client must not read mail.
 	if len(c.Audience) == 0 {
 		c.Audience = c.words("client_id")
+	}
+	return c, nil
+}
+
+// readAnswer reads what a provider says of a token. What is no answer at all means that it cannot be asked; one in which a claim is
+// of another kind than it must be is about this token, and tells nothing of others. Times come as texts from some.
+func readAnswer(r io.Reader) (*claims, error) {
+	var all map[string]any
+	if err := json.NewDecoder(r).Decode(&all); err != nil {
+		return nil, err
+	}
+	for _, name := range []string{"exp", "nbf", "iat"} {
+		text, ok := all[name].(string)
+		if at, err := strconv.ParseInt(text, 10, 64); ok && err == nil {
+			all[name] = at
+		}
+	}
+	text, err := json.Marshal(all)
+	if err != nil {
+		return nil, err
+	}
+	c := &claims{asked: true}
+	if err := json.Unmarshal(text, c); err != nil {
+		return nil, flaw("what the provider says of the token cannot be read")
 	}
 	return c, nil
 }

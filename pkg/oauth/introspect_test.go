@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"testing"
@@ -18,6 +19,7 @@ func TestIntrospection(t *testing.T) {
 		}
 		return s.p.Claims(alice, c)
 	}
+	const unreadable = "what the provider says of the token cannot be read"
 	for _, tt := range []struct {
 		name   string
 		change map[string]any
@@ -32,6 +34,11 @@ func TestIntrospection(t *testing.T) {
 		{"active in a text", map[string]any{"active": "true"}, "token is not active"},
 		{"other issuer", map[string]any{"iss": "https://elsewhere.example.org"}, "token is from another issuer"},
 		{"expired", map[string]any{"exp": time.Now().Add(-time.Hour).Unix()}, "token has expired"},
+		{"times in texts", map[string]any{"exp": fmt.Sprint(time.Now().Add(time.Hour).Unix()), "iat": "1000000000", "nbf": "1000000000"}, ""},
+		{"expired, in a text", map[string]any{"exp": fmt.Sprint(time.Now().Add(-time.Hour).Unix())}, "token has expired"},
+		{"a time that is none", map[string]any{"exp": "tomorrow"}, unreadable},
+		{"a time in a list", map[string]any{"exp": []int{1}}, unreadable},
+		{"an issuer in a list", map[string]any{"iss": []string{"x"}}, unreadable},
 		{"other scope", map[string]any{"scope": "openid"}, "token lacks a scope"},
 		{"no mailbox", map[string]any{"username": nil}, "token names no mailbox"},
 	} {
