@@ -36,7 +36,7 @@ func BenchmarkOpen(b *testing.B) {
 
 // BenchmarkLoad is the first SELECT of a mailbox in a process, by rows and by the packed index.
 func BenchmarkLoad(b *testing.B) {
-	for _, n := range []int{10_000, 100_000, 1_000_000} {
+	for _, n := range []int{2000, 10_000, 100_000, 1_000_000} {
 		f := newFixture(b)
 		f.fill(n)
 		f.exec(`vacuum analyze messages`)

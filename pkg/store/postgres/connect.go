@@ -36,6 +36,9 @@ func keepWarm(keep int32) func(*pgxpool.Config) {
 	}
 }
 
+// plansTried is how often PostgreSQL plans a statement anew, on each connection, before it keeps a plan.
+const plansTried = 5
+
 // warm has a new connection plan what the first command of a session asks for, and read the catalog for it: that takes
 // many times as long as the statements, and else whoever is first would wait for it.
 func warm(ctx context.Context, c *pgx.Conn) error {
@@ -43,9 +46,14 @@ func warm(ctx context.Context, c *pgx.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	var b pgx.Batch
-	b.Queue(sqlStateByName, 0, "")
-	b.Queue(sqlStateByID, 0, 0)
-	b.Queue(sqlArrivals, 0, 0, 0)
+	var l loading
+	for _, q := range l.queue(boxKey{}).QueuedQueries { // a transaction, so it comes first
+		b.Queue(q.SQL, q.Arguments...)
+	}
+	for range plansTried + 1 {
+		b.Queue(sqlStateByName, 0, "")
+		b.Queue(sqlStateByID, 0, 0)
+	}
 	b.Queue(sqlParts, 0, []int64{}, true, true, []bool{})
 	return c.SendBatch(ctx, &b).Close()
 }

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"errors"
 	"net"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"postern/pkg/store"
+	"postern/pkg/store/postgres/pgtest"
 )
 
 // TestStandbyIsNotKept has the address lead to a server that takes no writes, for a while, as in a failover: the
@@ -89,5 +91,24 @@ func TestSilentHost(t *testing.T) {
 	f.mail(plain("one", 10))
 	if f.openInbox(f.on(s)).Len() != 1 {
 		t.Error("cannot read")
+	}
+}
+
+// TestWarm: a connection is made ready without an error, and then has plans that fit any mailbox.
+func TestWarm(t *testing.T) {
+	t.Parallel()
+	conn, err := pgx.Connect(t.Context(), pgtest.New(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background()) //nolint:errcheck // the database is dropped
+	if err := warm(t.Context(), conn); err != nil {
+		t.Fatal(err)
+	}
+	for _, sql := range []string{sqlStateByName, sqlStateByID, sqlSegments, sqlJournalUnpacked, sqlArrivalsUnpacked} {
+		var plans int
+		if err := conn.QueryRow(t.Context(), `select generic_plans from pg_prepared_statements where statement = $1`, sql).Scan(&plans); err != nil || plans == 0 {
+			t.Errorf("%d plans kept, %v: %s", plans, err, sql)
+		}
 	}
 }

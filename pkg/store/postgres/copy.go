@@ -34,9 +34,10 @@ type transfer struct {
 }
 
 func (a *account) transfer(ctx context.Context, t transfer) (data imap.CopyData, err error) {
-	err = a.write(ctx, t.op, []store.MailboxID{t.from, t.to}, func(tx pgx.Tx, at []*lockedBox) (err error) {
-		data, err = a.transferIn(ctx, tx, at, t)
-		return err
+	t.uids = store.Normalize(t.uids)
+	err = a.writePiped(ctx, t.op, []store.MailboxID{t.from, t.to}, func(p *pipe, at []*lockedBox) error {
+		data = imap.CopyData{}
+		return a.transferIn(ctx, p, at, t, &data)
 	})
 	return data, err
 }
@@ -48,49 +49,66 @@ where {uids}`
 
 var transferNeeds = byUIDs(sqlTransferNeeds)
 
-// transferIn does it in a transaction that has locked the two mailboxes, from and to.
-func (a *account) transferIn(ctx context.Context, tx pgx.Tx, at []*lockedBox, t transfer) (imap.CopyData, error) {
+// transferNeed is how much it is.
+type transferNeed struct {
+	messages int
+	octets   int64
+	keywords int64
+}
+
+// queueNeed asks for it.
+func (a *account) queueNeed(p *pipe, t transfer) *transferNeed {
+	need := new(transferNeed)
+	if len(t.uids) > 0 {
+		sql, from, to := transferNeeds.on(t.uids)
+		p.queue(sql, a.id, t.from, from, to).QueryRow(func(row pgx.Row) error {
+			return row.Scan(&need.messages, &need.octets, &need.keywords)
+		})
+	}
+	return need
+}
+
+// transferIn does it, in two round trips if no keywords come along. at are the two mailboxes, from and to.
+func (a *account) transferIn(ctx context.Context, p *pipe, at []*lockedBox, t transfer, data *imap.CopyData) error {
+	need := a.queueNeed(p, t)
+	tx, err := p.flush(ctx)
+	if err != nil {
+		return err
+	}
 	src, dst := at[0], at[1]
-	data := imap.CopyData{UIDValidity: dst.uidValidity}
-	if t.uids = store.Normalize(t.uids); len(t.uids) == 0 {
-		return data, nil
+	data.UIDValidity = dst.uidValidity
+	if t.whole && need.messages < store.CountUIDs(t.uids) {
+		return store.ErrExpunged
 	}
-	var n int
-	var size, used int64
-	sql, from, to := transferNeeds.on(t.uids)
-	if err := tx.QueryRow(ctx, sql, a.id, src.id, from, to).Scan(&n, &size, &used); err != nil {
-		return data, err
-	}
-	if t.whole && n < store.CountUIDs(t.uids) {
-		return data, store.ErrExpunged
+	if need.messages == 0 {
+		return nil
 	}
 	if t.grows {
-		if err := a.s.mayGrow(ctx, tx, a.id, size, n); err != nil {
-			return data, err
+		if err := a.s.mayGrow(ctx, tx, a.id, need.octets, need.messages); err != nil {
+			return err
 		}
 	}
 	if t.denied.Has(store.RightWrite) {
-		used = 0
+		need.keywords = 0
 	}
-	places, err := a.translate(ctx, tx, src.id, dst.id, uint64(used))
+	places, err := a.translate(ctx, tx, src.id, dst.id, uint64(need.keywords))
 	if err != nil {
-		return data, err
+		return err
 	}
-	sql, from, to = t.sql.on(t.uids)
-	rows, err := tx.Query(ctx, sql, a.id, src.id, from, to, dst.id, dst.uidNext, dst.next(), time.Now().UnixMilli(), places, src.next(),
-		flagMask(t.denied))
-	if err != nil {
-		return data, err
-	}
-	moved, err := pgx.CollectRows(rows, pgx.RowTo[imap.UID])
-	if err != nil || len(moved) == 0 {
-		return data, err
-	}
-	src.changed = !t.grows
-	dst.changed = true // src may be the same
-	data.SourceUIDs = store.UIDSetOf(moved)
-	data.DestUIDs = imap.UIDSet{{Start: dst.uidNext, Stop: dst.uidNext + imap.UID(len(moved)) - 1}}
-	return data, nil
+	sql, from, to := t.sql.on(t.uids)
+	p.queue(sql, a.id, src.id, from, to, dst.id, dst.uidNext, dst.next(), time.Now().UnixMilli(), places, src.next(), flagMask(t.denied)).
+		Query(func(rows pgx.Rows) error {
+			moved, err := pgx.CollectRows(rows, pgx.RowTo[imap.UID])
+			if err != nil || len(moved) == 0 {
+				return err
+			}
+			src.changed = !t.grows
+			dst.changed = true // src may be the same
+			data.SourceUIDs = store.UIDSetOf(moved)
+			data.DestUIDs = imap.UIDSet{{Start: dst.uidNext, Stop: dst.uidNext + imap.UID(len(moved)) - 1}}
+			return nil
+		})
+	return nil
 }
 
 // translate returns, for each keyword bit of one mailbox, the bit that stands for it in another, where those that are

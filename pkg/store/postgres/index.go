@@ -14,9 +14,11 @@ import (
 
 const (
 	// packFrom is how many messages a mailbox must have for its index to be kept packed: below, reading rows is as fast.
-	packFrom = 20_000
-	// packBehind is by how many messages the packed index may be behind while the mailbox is in memory.
-	packBehind = 4096
+	packFrom = 500
+	// packBehind is by how many messages, and of a smaller mailbox by which part of them, the packed index may be behind while the
+	// mailbox is in memory.
+	packBehind     = 4096
+	packBehindPart = 2
 	// packEvicted is by how many it may be behind when the mailbox leaves memory.
 	packEvicted = 256
 	// packQueue is how many mailboxes may wait for their index to be written. More are skipped: it is only a cache.
@@ -30,65 +32,6 @@ type segment struct {
 	lo, hi int64
 	n      int
 	asOf   store.ModSeq
-}
-
-const sqlSegments = `
-select seg, lo, hi, n, as_of, data
-from mailbox_index
-where account_id = $1 and mailbox_id = $2
-order by seg`
-
-// loadPacked makes a Snapshot of the packed index and what happened since. It returns nil if there is no index or it is
-// of no use, and how many messages it was behind.
-func (s *Store) loadPacked(ctx context.Context, tx pgx.Tx, key boxKey, st *state) (*store.Snapshot, int, error) {
-	base, err := readPacked(ctx, tx, key, st)
-	if base == nil || err != nil {
-		return nil, 0, err
-	}
-	d := &delta{state: st}
-	b := new(pgx.Batch)
-	d.queue(b, key, base)
-	if err := tx.SendBatch(ctx, b).Close(); err != nil {
-		return nil, 0, err
-	}
-	snap, ch, ok := d.apply(base, 0)
-	if !ok {
-		s.log.Warn("a mailbox's packed index does not agree with its counter; writing it anew", key.fields()...)
-		return nil, 0, nil
-	}
-	return snap, changeCount(ch), nil
-}
-
-// readPacked returns the Snapshot that the packed index holds, or nil.
-func readPacked(ctx context.Context, tx pgx.Tx, key boxKey, st *state) (*store.Snapshot, error) {
-	rows, err := tx.Query(ctx, sqlSegments, key.account, key.box)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	msgs := make([]store.Row, 0, st.box.Messages+st.box.Messages/16)
-	box := st.box
-	usable := true
-	for first := true; rows.Next(); first = false {
-		var g segment
-		var data []byte
-		if err := rows.Scan(&g.seg, &g.lo, &g.hi, &g.n, &g.asOf, &data); err != nil {
-			return nil, err
-		}
-		if first {
-			box.ModSeq, box.UIDNext = g.asOf, 1
-		}
-		if msgs, err = g.unpack(msgs, int64(box.UIDNext), data); err != nil {
-			usable = false // reading on is simpler than giving up in the middle, and this hardly ever happens
-		}
-		box.ModSeq = min(box.ModSeq, g.asOf)
-		box.UIDNext = max(box.UIDNext, uidOf(g.hi+1))
-	}
-	usable = usable && len(msgs) > 0 && st.journalFrom <= box.ModSeq && box.ModSeq <= st.box.ModSeq && box.UIDNext <= st.box.UIDNext
-	if err := rows.Err(); err != nil || !usable {
-		return nil, err
-	}
-	return store.NewSnapshot(box, st.flagKeywords(0), msgs), nil
 }
 
 // unpack appends the segment's messages to msgs and checks that they are where they should be.
@@ -116,7 +59,7 @@ type packJob struct {
 
 // saveLater has the packed index written if it is far behind. It runs in e's flight.
 func (s *Store) saveLater(e *cached, snap *store.Snapshot) {
-	if e.differ > packBehind && snap.Len() >= packFrom {
+	if snap.Len() >= packFrom && e.differ > min(packBehind, snap.Len()/packBehindPart) {
 		s.enqueuePack(e, snap)
 	}
 }

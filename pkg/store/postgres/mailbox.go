@@ -369,7 +369,11 @@ func (a *account) renameInbox(ctx context.Context, tx pgx.Tx, to string) error {
 	if err != nil {
 		return err
 	}
-	_, err = a.transferIn(ctx, tx, at, transfer{sql: moveMessages, from: ids[0], to: ids[1], uids: allUIDs})
+	p, data := pipeIn(tx), imap.CopyData{}
+	if err := a.transferIn(ctx, p, at, transfer{sql: moveMessages, from: ids[0], to: ids[1], uids: allUIDs}, &data); err != nil {
+		return err
+	}
+	_, err = p.flush(ctx)
 	return err
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // pipe is a transaction whose statements go to the server together: what is queued waits until somebody needs an answer,
@@ -12,10 +11,15 @@ import (
 // transaction that PostgreSQL makes of every pipeline. Round trips are what a command on one message takes its time for.
 // What a callback returns comes after the commit in that case: it may say that there was nothing to do, not that it must be undone.
 type pipe struct {
-	conn  *pgxpool.Conn
+	conn interface {
+		SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
+	}
 	tx    pgx.Tx // nil until somebody needed an answer
 	batch pgx.Batch
 }
+
+// pipeIn is a pipe into a transaction that somebody else has begun, and commits.
+func pipeIn(tx pgx.Tx) *pipe { return &pipe{conn: tx, tx: tx} }
 
 // queue adds a statement.
 func (p *pipe) queue(sql string, args ...any) *pgx.QueuedQuery { return p.batch.Queue(sql, args...) }

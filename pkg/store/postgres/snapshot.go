@@ -215,11 +215,9 @@ func (s *Store) readDelta(ctx context.Context, key boxKey, base *store.Snapshot)
 	d := new(delta)
 	b := new(pgx.Batch)
 	b.Queue(sqlTogether)
-	b.Queue(sqlStateByID, key.account, key.box).QueryRow(func(row pgx.Row) (err error) {
-		d.state, err = scanState(row)
-		return err
-	})
-	d.queue(b, key, base)
+	d.queueState(b, key)
+	b.Queue(sqlJournal, key.account, key.box, int64(base.ModSeq())).Query(d.readJournal)
+	b.Queue(sqlArrivals, key.account, key.box, int64(base.UIDNext())).Query(d.readArrivals)
 	b.Queue(`commit`)
 	if err := s.pool.SendBatch(ctx, b).Close(); err != nil {
 		return nil, err
@@ -227,16 +225,21 @@ func (s *Store) readDelta(ctx context.Context, key boxKey, base *store.Snapshot)
 	return d, nil
 }
 
-// queue adds the statements that read journal and arrivals.
-func (d *delta) queue(b *pgx.Batch, key boxKey, base *store.Snapshot) {
-	b.Queue(sqlJournal, key.account, key.box, int64(base.ModSeq())).Query(func(rows pgx.Rows) (err error) {
-		d.journal, err = readJournal(rows)
+func (d *delta) queueState(b *pgx.Batch, key boxKey) {
+	b.Queue(sqlStateByID, key.account, key.box).QueryRow(func(row pgx.Row) (err error) {
+		d.state, err = scanState(row)
 		return err
 	})
-	b.Queue(sqlArrivals, key.account, key.box, int64(base.UIDNext())).Query(func(rows pgx.Rows) (err error) {
-		d.arrivals, err = readRows(rows, nil)
-		return err
-	})
+}
+
+func (d *delta) readJournal(rows pgx.Rows) (err error) {
+	d.journal, err = readJournal(rows)
+	return err
+}
+
+func (d *delta) readArrivals(rows pgx.Rows) (err error) {
+	d.arrivals, err = readRows(rows, nil)
+	return err
 }
 
 // apply makes the version of base that d describes. It reports false if what it makes cannot be the mailbox: the number
@@ -325,55 +328,6 @@ func (s *Store) committed(key boxKey, box *lockedBox) {
 
 func (k boxKey) fields() []zap.Field {
 	return []zap.Field{zap.Int64("account", int64(k.account)), zap.Int64("mailbox", int64(k.box))}
-}
-
-// load reads a whole mailbox, and has its packed index written if there is none of use.
-func (s *Store) load(ctx context.Context, e *cached) (*version, error) {
-	v, err := s.loadVersion(ctx, e)
-	if err != nil {
-		return nil, err
-	}
-	e.drift = v.snap.Len() - int(v.box.Messages)
-	if e.drift != 0 {
-		s.log.Error("a mailbox's counter of messages is wrong", append(e.key.fields(), zap.Int("by", e.drift))...)
-	}
-	s.saveLater(e, v.snap)
-	return v, nil
-}
-
-func (s *Store) loadVersion(ctx context.Context, e *cached) (*version, error) {
-	var v *version
-	err := pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		st, err := scanState(tx.QueryRow(ctx, sqlStateByID, e.key.account, e.key.box))
-		if err != nil {
-			return err
-		}
-		snap, err := s.loadMessages(ctx, tx, e, st)
-		v = &version{snap: snap, box: st.box}
-		return err
-	})
-	return v, err
-}
-
-// loadMessages reads the messages of a mailbox: of a large one what was packed and what happened since, if it can.
-func (s *Store) loadMessages(ctx context.Context, tx pgx.Tx, e *cached, st *state) (*store.Snapshot, error) {
-	if st.box.Messages >= packFrom {
-		snap, differ, err := s.loadPacked(ctx, tx, e.key, st)
-		if snap != nil || err != nil {
-			e.differ = differ
-			return snap, err
-		}
-	}
-	e.differ = int(st.box.Messages)
-	rows, err := tx.Query(ctx, sqlArrivals, e.key.account, e.key.box, 0)
-	if err != nil {
-		return nil, err
-	}
-	msgs, err := readRows(rows, make([]store.Row, 0, st.box.Messages))
-	if err != nil {
-		return nil, err
-	}
-	return store.NewSnapshot(st.box, st.flagKeywords(0), msgs), nil
 }
 
 // readRows appends the rows of sqlArrivals to into, and closes rows.

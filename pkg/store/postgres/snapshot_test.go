@@ -352,7 +352,7 @@ func TestPackedIndex(t *testing.T) {
 	want := f.openInbox(f.a)
 	segments := func() int64 { return f.number(`select count(*) from mailbox_index`) }
 	f.await("the index to be written", func() bool { return segments() > 0 })
-	f.check("packed", 7, func(ctx context.Context) { // open; begin, state, segments, journal, arrivals, commit
+	f.check("packed", 8, func(ctx context.Context) { // open; begin, plans, state, segments, journal, arrivals, commit
 		_, got, err := f.on(f.open()).Open(ctx, store.Inbox)
 		if err != nil || !sameMessages(got, want) {
 			t.Errorf("the packed mailbox is another (%v)", err)
