@@ -102,10 +102,12 @@ func TestSlowReader(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		octets int // a second
+		stall  time.Duration
 		ends   bool
-	}{{10, true}, {300, true}, {600, false}} {
+	}{{10, 0, true}, {300, 0, true}, {600, 0, false}, {300, 20 * time.Second, true}, {600, 20 * time.Second, false}} {
 		synctest.Test(t, func(t *testing.T) {
 			b := newBench(t)
+			b.server.Limits.Stall = tc.stall
 			seen := observeLog(b)
 			b.start()
 			p := b.dial(t, "l")

@@ -220,8 +220,18 @@ func (s *stream) Write(p []byte) (int, error) {
 	return s.send(p)
 }
 
-// send writes to the socket. After an error it gives up at once: a peer is waited for one time only.
+// send writes to the socket, piece by piece.
 func (s *stream) send(p []byte) (n int, err error) {
+	for err == nil && n < len(p) {
+		var sent int
+		sent, err = s.sendPiece(p[n:min(len(p), n+s.slack.Piece())])
+		n += sent
+	}
+	return n, err
+}
+
+// sendPiece writes to the socket. After an error it gives up at once: a peer is waited for one time only.
+func (s *stream) sendPiece(p []byte) (n int, err error) {
 	if s.broken != nil {
 		return 0, s.broken
 	}

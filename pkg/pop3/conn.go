@@ -402,7 +402,17 @@ func (c *conn) release() error {
 // sink is what c.out writes to.
 type sink struct{ c *conn }
 
-func (s sink) Write(p []byte) (int, error) {
+// Write implements io.Writer, piece by piece.
+func (s sink) Write(p []byte) (n int, err error) {
+	for err == nil && n < len(p) {
+		var sent int
+		sent, err = s.writePiece(p[n:min(len(p), n+s.c.slack.Piece())])
+		n += sent
+	}
+	return n, err
+}
+
+func (s sink) writePiece(p []byte) (int, error) {
 	start := time.Now()
 	s.c.nc.SetWriteDeadline(s.c.until(start))
 	n, err := s.c.nc.Write(p)

@@ -80,10 +80,12 @@ func TestSlowReader(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		octets int // a second
+		stall  time.Duration
 		ends   bool
-	}{{10, true}, {300, true}, {600, false}} {
+	}{{10, 0, true}, {300, 0, true}, {600, 0, false}, {300, 20 * time.Second, true}, {600, 20 * time.Second, false}} {
 		synctest.Test(t, func(t *testing.T) {
 			b := newBubble(t, "Subject: x\r\n\r\n"+strings.Repeat(strings.Repeat("x", 98)+"\r\n", 10_000))
+			b.Limits.Stall = tc.stall
 			client, ended := b.login(t)
 			if _, err := io.WriteString(client, "RETR 1\r\n"); err != nil {
 				t.Fatal(err)

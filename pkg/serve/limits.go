@@ -59,6 +59,21 @@ type Patience struct {
 // Left is how long the next read or write may take; it may be negative.
 func (p *Patience) Left() time.Duration { return p.most - p.used }
 
+// Octets of a Piece at least: those who are slow acknowledge about as many at once; and of one where there is no least rate.
+const (
+	leastPiece = 1 << 10
+	anyPiece   = 4 << 10
+)
+
+// Piece is how many octets may be written at once, so that one who keeps to the least rate takes them in half of the time that
+// there is: what has been taken of a write is known at its end only.
+func (p *Patience) Piece() int {
+	if p.rate <= 0 {
+		return anyPiece
+	}
+	return max(leastPiece, int(p.most.Seconds()/2)*p.rate)
+}
+
 // Spent accounts for a read or write of so many octets.
 func (p *Patience) Spent(took time.Duration, octets int) {
 	p.used += took

@@ -66,6 +66,19 @@ func TestPatienceRests(t *testing.T) {
 	}
 }
 
+// TestPatiencePiece: what is written at once does not take one who keeps to the least rate longer than there is time.
+func TestPatiencePiece(t *testing.T) {
+	t.Parallel()
+	for stall, want := range map[time.Duration]int{10 * time.Second: 2500, DefaultStall: 75_000, time.Hour: 900_000} {
+		if p := (Limits{Stall: stall}).Patience(); p.Piece() != want {
+			t.Errorf("%v: %d", stall, p.Piece())
+		}
+	}
+	if p := (Limits{MinRate: -1}).Patience(); p.Piece() != anyPiece {
+		t.Errorf("any octet will do: %d", p.Piece())
+	}
+}
+
 // TestPace: a burst goes through at once, what follows at the rate, and a pause brings the burst back.
 func TestPace(t *testing.T) {
 	t.Parallel()
