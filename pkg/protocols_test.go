@@ -210,3 +210,25 @@ func sameOffers(t *testing.T, protocol string, offered []string, table []protoco
 		}
 	}
 }
+
+// TestReadmeSpeed: the README says of the speed beside Dovecot what the tables of docs/performance.md say.
+func TestReadmeSpeed(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tables, err := os.ReadFile("../docs/performance.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	means := regexp.MustCompile(`\| \*\*Geometric mean\*\* \|.*\*\*([\d.]+)\*\*`).FindAllSubmatch(tables, -1)
+	if len(means) != 2 {
+		t.Fatalf("%d geometric means, want one for 2,000 messages and one for 50,000", len(means))
+	}
+	for i, by := range []string{"is %s times as fast", "and %s times with one of 50,000"} {
+		if want := strings.Replace(by, "%s", string(means[i][1]), 1); !strings.Contains(string(readme), want) {
+			t.Errorf("the README does not say %q", want)
+		}
+	}
+}
