@@ -72,7 +72,7 @@ var layers = map[string]layer{
 	"pkg/listen":     {theirs: []string{zap, xsync}, reason: "makes listeners, knows no protocol"},
 	"pkg/transcript": {reason: "test support that knows no protocol"},
 	"pkg/allocs":     {reason: "test support that knows no package it measures"},
-	"pkg/serve":      {theirs: []string{zap}, reason: "the life of connections, whatever they speak"},
+	"pkg/serve":      {theirs: []string{zap, prometheus}, reason: "the life of connections, whatever they speak"},
 	"pkg/observe":    {theirs: []string{zap, prometheus}, reason: "builds logger and metrics, knows no package that uses them"},
 	"migrations":     {reason: "SQL files and their embed.FS"},
 

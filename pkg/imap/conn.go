@@ -197,7 +197,7 @@ func (c *conn) part(err error) string {
 		c.bye(bye.text)
 		return bye.reason
 	case errors.Is(err, errEarly):
-		return c.part(&farewell{"Too much without a login.", err.Error(), limitEarlyOctets})
+		return c.part(&farewell{"Too much without a login.", err.Error(), serve.LimitEarlyOctets})
 	case errors.Is(err, errStopping):
 		c.bye("The server is shutting down.")
 		return "shutdown"
@@ -207,12 +207,12 @@ func (c *conn) part(err error) string {
 	case errors.Is(err, errHandshake):
 		return err.Error()
 	case errors.Is(c.stream.broken, os.ErrDeadlineExceeded):
-		c.srv.Metrics.limited(limitSlowReader)
+		c.srv.Metrics.limited(serve.LimitSlowReader)
 		return "client takes answers too slowly"
 	case c.stream.broken != nil:
 		return "write: " + c.stream.broken.Error()
 	case c.stream.slow(err):
-		return c.part(&farewell{"Too slow.", "client sends a command too slowly", limitSlowWriter})
+		return c.part(&farewell{"Too slow.", "client sends a command too slowly", serve.LimitSlowWriter})
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		c.bye("Autologout; idle for too long.")
 		return "timeout"
@@ -452,15 +452,15 @@ func (c *conn) after(r reply, end error) error {
 	case c.leaving:
 		return errLogout
 	case c.bad >= c.srv.Limits.MaxBad():
-		return &farewell{"Too many bad commands.", "bad commands", limitBad}
+		return &farewell{"Too many bad commands.", "bad commands", serve.LimitBad}
 	case c.state != notAuthenticated:
 		c.early = 0
 		return nil
 	case c.failures >= maxFailures:
-		return &farewell{"Too many failed logins.", "failed logins", limitFailures}
+		return &farewell{"Too many failed logins.", "failed logins", serve.LimitFailures}
 	}
 	if c.early++; c.early >= maxEarly {
-		return &farewell{"Too many commands without a login.", "commands before login", limitEarlyCommands}
+		return &farewell{"Too many commands without a login.", "commands before login", serve.LimitEarlyCommands}
 	}
 	return nil
 }

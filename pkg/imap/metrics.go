@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"postern/pkg/serve"
 )
 
 // Metrics is what a Server counts. A nil Metrics counts nothing.
@@ -15,17 +17,6 @@ type Metrics struct {
 	unreadable prometheus.Counter
 	limits     *prometheus.CounterVec // limit
 }
-
-// The limits that end sessions, or slow them down, as the metrics name them.
-const (
-	limitEarlyOctets   = "early-octets"
-	limitEarlyCommands = "early-commands"
-	limitFailures      = "failed-logins"
-	limitBad           = "bad-commands"
-	limitRate          = "command-rate"
-	limitSlowReader    = "slow-reader"
-	limitSlowWriter    = "slow-writer"
-)
 
 // NewMetrics makes and registers the metrics of IMAP. It panics when they are registered already.
 func NewMetrics(r prometheus.Registerer) *Metrics {
@@ -46,16 +37,11 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		unreadable: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "postern_imap_unreadable_messages_total", Help: "Messages that FETCH could not read from the store.",
 		}),
-		limits: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "postern_imap_limited_total", Help: "IMAP sessions that a limit has ended, or slowed down (command-rate), by limit.",
-		}, []string{"limit"}),
+		limits: serve.NewLimited("postern_imap_limited_total", "IMAP sessions that a limit has ended, or slowed down (command-rate), by limit.",
+			serve.LimitEarlyOctets, serve.LimitEarlyCommands, serve.LimitFailures, serve.LimitBad,
+			serve.LimitRate, serve.LimitSlowReader, serve.LimitSlowWriter),
 	}
 	r.MustRegister(m.sessions, m.commands, m.seconds, m.octets, m.unreadable, m.limits)
-	for _, limit := range []string{
-		limitEarlyOctets, limitEarlyCommands, limitFailures, limitBad, limitRate, limitSlowReader, limitSlowWriter,
-	} {
-		m.limits.WithLabelValues(limit) // shown before there are any
-	}
 	return m
 }
 

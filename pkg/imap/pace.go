@@ -18,7 +18,7 @@ func (c *conn) await(ctx context.Context) error {
 	}
 	if !c.slowed {
 		c.slowed = true
-		c.srv.Metrics.limited(limitRate)
+		c.srv.Metrics.limited(serve.LimitRate)
 		c.log.Warn("session slowed down", zap.String("reason", "commands come too fast"), zap.Int("commands", c.commands))
 	}
 	if err := c.release(); err != nil {

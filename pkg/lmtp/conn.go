@@ -143,11 +143,11 @@ func (c *conn) conclude(err error) error {
 		c.say(&reply{421, "4.3.2", "Shutting down, try again later."})
 		return errors.New("server is shutting down")
 	case errors.Is(c.broken, errSlowWriter):
-		c.server.Metrics.limited(limitSlowWriter)
+		c.server.Metrics.limited(serve.LimitSlowWriter)
 		c.say(&reply{421, "4.4.2", "Too slow, closing."})
 		return c.broken
 	case errors.Is(c.broken, errSlowReader):
-		c.server.Metrics.limited(limitSlowReader)
+		c.server.Metrics.limited(serve.LimitSlowReader)
 		return c.broken
 	case errors.Is(c.broken, os.ErrDeadlineExceeded):
 		c.say(&reply{421, "4.4.2", "Timeout, closing."})
@@ -164,7 +164,7 @@ func (c *conn) conclude(err error) error {
 	}
 	switch {
 	case c.bad >= c.server.Limits.MaxBad():
-		c.server.Metrics.limited(limitBad)
+		c.server.Metrics.limited(serve.LimitBad)
 		c.say(&reply{421, "4.7.0", "Too many errors, closing."})
 		return errors.New("too many bad commands")
 	case r == badChunk:

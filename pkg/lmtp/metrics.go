@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"postern/pkg/serve"
 )
 
 // Metrics is what a Server counts. A nil Metrics counts nothing.
@@ -15,13 +17,6 @@ type Metrics struct {
 	octets     prometheus.Counter
 	limits     *prometheus.CounterVec // limit
 }
-
-// The limits that end sessions, as the metrics name them.
-const (
-	limitBad        = "bad-commands"
-	limitSlowReader = "slow-reader"
-	limitSlowWriter = "slow-writer"
-)
 
 // NewMetrics makes Metrics and registers them.
 func NewMetrics(r prometheus.Registerer) *Metrics {
@@ -43,14 +38,10 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		octets: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "postern_lmtp_delivered_octets_total", Help: "Octets of delivered messages, counted for each recipient.",
 		}),
-		limits: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "postern_lmtp_limited_total", Help: "LMTP sessions that a limit has ended, by limit.",
-		}, []string{"limit"}),
+		limits: serve.NewLimited("postern_lmtp_limited_total", "LMTP sessions that a limit has ended, by limit.",
+			serve.LimitBad, serve.LimitSlowReader, serve.LimitSlowWriter),
 	}
 	r.MustRegister(m.sessions, m.commands, m.deliveries, m.seconds, m.octets, m.limits)
-	for _, limit := range []string{limitBad, limitSlowReader, limitSlowWriter} {
-		m.limits.WithLabelValues(limit) // shown before there are any
-	}
 	return m
 }
 

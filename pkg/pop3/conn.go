@@ -192,7 +192,7 @@ func (c *conn) conclude(err error) error {
 	case c.bad >= c.server.Limits.MaxBad():
 		last = errTooBad
 	case c.tally.failures >= maxFailures:
-		last = &limit{r, limitFailures, "too many failed logins"}
+		last = &limit{r, serve.LimitFailures, "too many failed logins"}
 	default:
 		c.refuse(r)
 		return nil

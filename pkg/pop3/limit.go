@@ -20,11 +20,11 @@ type limit struct {
 func (l *limit) Unwrap() error { return l.refusal }
 
 var (
-	errTooMuch = &limit{&refusal{text: "Too much without a login."}, limitEarlyOctets, "too many octets without a login"}
-	errTooMany = &limit{&refusal{text: "Too many commands without a login."}, limitEarlyCommands, "too many commands without a login"}
-	errTooBad  = &limit{&refusal{text: "Too many bad commands."}, limitBad, "too many bad commands"}
+	errTooMuch = &limit{&refusal{text: "Too much without a login."}, serve.LimitEarlyOctets, "too many octets without a login"}
+	errTooMany = &limit{&refusal{text: "Too many commands without a login."}, serve.LimitEarlyCommands, "too many commands without a login"}
+	errTooBad  = &limit{&refusal{text: "Too many bad commands."}, serve.LimitBad, "too many bad commands"}
 	// errTooSlow cannot be told to the client: it takes nothing.
-	errTooSlow = &limit{&refusal{text: "Too slow."}, limitSlowReader, "client takes answers too slowly"}
+	errTooSlow = &limit{&refusal{text: "Too slow."}, serve.LimitSlowReader, "client takes answers too slowly"}
 )
 
 // await has a session that gives commands too fast wait for its turn. It holds no buffer then, what has been answered goes out,
@@ -36,7 +36,7 @@ func (c *conn) await(ctx context.Context) error {
 	}
 	if !c.slowed {
 		c.slowed = true
-		c.server.Metrics.limited(limitRate)
+		c.server.Metrics.limited(serve.LimitRate)
 		c.log.Warn("session slowed down", zap.String("reason", "commands come too fast"), zap.Int("commands", c.tally.commands))
 	}
 	if err := c.release(); err != nil {

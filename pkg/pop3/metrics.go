@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"postern/pkg/serve"
 )
 
 // result is how a command went.
@@ -27,16 +29,6 @@ type Metrics struct {
 	limits   *prometheus.CounterVec // limit
 }
 
-// The limits that end sessions, or slow them down, as the metrics name them.
-const (
-	limitEarlyOctets   = "early-octets"
-	limitEarlyCommands = "early-commands"
-	limitFailures      = "failed-logins"
-	limitBad           = "bad-commands"
-	limitRate          = "command-rate"
-	limitSlowReader    = "slow-reader"
-)
-
 // NewMetrics makes Metrics and registers them.
 func NewMetrics(r prometheus.Registerer) *Metrics {
 	m := &Metrics{
@@ -53,14 +45,11 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		octets: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "postern_pop3_octets_total", Help: "Octets of ended POP3 sessions, by direction: in, out.",
 		}, []string{"direction"}),
-		limits: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "postern_pop3_limited_total", Help: "POP3 sessions that a limit has ended, or slowed down (command-rate), by limit.",
-		}, []string{"limit"}),
+		limits: serve.NewLimited("postern_pop3_limited_total", "POP3 sessions that a limit has ended, or slowed down (command-rate), by limit.",
+			serve.LimitEarlyOctets, serve.LimitEarlyCommands, serve.LimitFailures, serve.LimitBad,
+			serve.LimitRate, serve.LimitSlowReader),
 	}
 	r.MustRegister(m.sessions, m.commands, m.seconds, m.octets, m.limits)
-	for _, limit := range []string{limitEarlyOctets, limitEarlyCommands, limitFailures, limitBad, limitRate, limitSlowReader} {
-		m.limits.WithLabelValues(limit) // shown before there are any
-	}
 	return m
 }
 
