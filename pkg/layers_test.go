@@ -89,7 +89,7 @@ var layers = map[string]layer{
 		ours: []string{"pkg/auth"}, theirs: []string{goLDAP, prometheus, zap},
 		reason: "passwords kept elsewhere: neither accounts nor SASL",
 	},
-	"pkg/directory/slapdtest": {ours: []string{"pkg/listen/freeport"}, reason: "an LDAP server for tests"},
+	"pkg/directory/slapdtest": {ours: []string{"pkg/certs/certtest", "pkg/listen/freeport"}, reason: "an LDAP server for tests"},
 	"pkg/oauth/oauthtest":     {theirs: []string{goJOSE}, reason: "a provider for tests"},
 	"pkg/store/postgres": {
 		ours:   []string{"pkg/store", "pkg/auth", "pkg/message", "pkg/order", "migrations"},
@@ -131,7 +131,8 @@ var layers = map[string]layer{
 		reason: "starts Postern as an operator does, another server beside it, and compares; nothing imports it",
 	},
 	"pkg/certs":           {theirs: []string{certmagic, acmez, libdns, miekgDNS, zap}, reason: "hands out a *tls.Config"},
-	"pkg/certs/acmetest":  {ours: []string{"pkg/listen/freeport"}, theirs: []string{miekgDNS}, reason: "a CA for tests"},
+	"pkg/certs/acmetest":  {ours: []string{"pkg/certs/certtest", "pkg/listen/freeport"}, theirs: []string{miekgDNS}, reason: "a CA for tests"},
+	"pkg/certs/certtest":  {reason: "a leaf: certificates for servers that tests start"},
 	"pkg/listen/freeport": {reason: "a leaf: ports for programs that tests start"},
 	"pkg/gateway":         {reason: "wires everything", ours: []string{"pkg", "migrations"}, theirs: []string{""}},
 	"deploy":              {reason: "tests of its files only"},

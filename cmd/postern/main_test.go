@@ -211,7 +211,7 @@ func TestAdministration(t *testing.T) {
 	t.Parallel()
 	s := session{t, []string{"--data-dir", dataDir(t), "--hostname=localhost"}}
 	for _, name := range []string{"imap", "pop3", "lmtp", "http"} {
-		s.args = append(s.args, "--"+name+"-listen", freeAddr(t))
+		s.args = append(s.args, "--"+name+"-listen", freeport.For(t))
 	}
 	s.says("Added anna@example.org.", "correct horse battery\n", "account add anna@example.org --password-stdin --quota 2GB")
 	s.says("has this program's schema", "", "migrate")
@@ -289,15 +289,6 @@ func (s session) awaitReady() {
 	if got := postern(s.t.Context(), "", append([]string{"health", "--wait=1m"}, s.args...)...); got.status != 0 {
 		s.t.Fatalf("not ready: %+v", got)
 	}
-}
-
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	addr, err := freeport.Addr()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return addr
 }
 
 // TestInterrupted: a command that is told to stop says so, and a server that is told to stop before it is up has done

@@ -19,6 +19,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"postern/pkg/certs/acmetest"
+	"postern/pkg/listen/freeport"
 )
 
 const patience = 30 * time.Second
@@ -190,7 +191,7 @@ func TestOrder(t *testing.T) {
 func TestFailingCA(t *testing.T) {
 	t.Parallel()
 	authority := acmetest.Start(t, acmetest.Options{Valid: time.Hour})
-	nobody := CA{Directory: "https://" + acmetest.FreeAddr(t) + "/dir"}
+	nobody := CA{Directory: "https://" + freeport.For(t) + "/dir"}
 	a := ACME{
 		CAs: []CA{nobody}, Names: []string{"mail.failing.test"}, HTTP: authority.HTTP,
 		Storage: new(storage),
@@ -311,9 +312,9 @@ func (c *counted) Store(ctx context.Context, key string, value []byte) error {
 // TestStrangersAtTheChallenges: who is no CA learns nothing.
 func TestStrangersAtTheChallenges(t *testing.T) {
 	t.Parallel()
-	at := acmetest.FreeAddr(t)
+	at := freeport.For(t)
 	startNode(t, ACME{
-		CAs: []CA{{Directory: "https://" + acmetest.FreeAddr(t) + "/dir"}}, Names: []string{"mail.strangers.test"}, HTTP: at,
+		CAs: []CA{{Directory: "https://" + freeport.For(t) + "/dir"}}, Names: []string{"mail.strangers.test"}, HTTP: at,
 		Storage: new(storage),
 	})
 	for _, path := range []string{"/", "/.well-known/acme-challenge/", "/.well-known/acme-challenge/token", "/../../etc/passwd"} {

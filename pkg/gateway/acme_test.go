@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"postern/pkg/certs/acmetest"
+	"postern/pkg/listen/freeport"
 	"postern/pkg/store/postgres/pgtest"
 )
 
@@ -27,7 +28,7 @@ func TestCertificatesFromCA(t *testing.T) {
 	}
 	// The CA may ask any of them.
 	one := serveWith(t, append(env, "POSTERN_ACME_HTTP_LISTEN="+ca.HTTP))
-	two := serveWith(t, append(env, "POSTERN_ACME_HTTP_LISTEN="+acmetest.FreeAddr(t), "POSTERN_ACME_TLS_LISTEN="+ca.TLS))
+	two := serveWith(t, append(env, "POSTERN_ACME_HTTP_LISTEN="+freeport.For(t), "POSTERN_ACME_TLS_LISTEN="+ca.TLS))
 	if _, err := one.postern("", "host", "add", "pop.customer.test"); err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +46,7 @@ func TestCertificatesFromCA(t *testing.T) {
 		t.Error("somebody else's name got a certificate of its own")
 	}
 	ca.Stop()
-	three := serveWith(t, append(env, "POSTERN_ACME_HTTP_LISTEN="+acmetest.FreeAddr(t), "POSTERN_ACME_NAMES=new.company.test"))
+	three := serveWith(t, append(env, "POSTERN_ACME_HTTP_LISTEN="+freeport.For(t), "POSTERN_ACME_NAMES=new.company.test"))
 	if shownFromCA(three.imap, "mail.company.test") != shownFromCA(one.imap, "mail.company.test") {
 		t.Error("without the CA the certificate there is does not serve")
 	}

@@ -19,10 +19,7 @@ func startDemo(t *testing.T, dir string) *server {
 	t.Helper()
 	s := &server{dir: dir, env: os.Environ(), log: new(bytes.Buffer)}
 	for _, name := range []string{"IMAP", "POP3", "LMTP", "HTTP"} {
-		addr, err := freeport.Addr()
-		if err != nil {
-			t.Fatal(err)
-		}
+		addr := freeport.For(t)
 		s.env = append(s.env, fmt.Sprintf("POSTERN_%s_LISTEN=%s", name, addr))
 	}
 	s.cmd = exec.Command(binary, "demo")

@@ -35,10 +35,7 @@ func startPostfix(t *testing.T, s *server, settings ...string) *postfix {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	addr, err := freeport.Addr()
-	if err != nil {
-		t.Fatal(err)
-	}
+	addr := freeport.For(t)
 	p := &postfix{conf: filepath.Join(dir, "conf"), smtp: addr}
 	for _, d := range []string{"conf", "data", "queue"} {
 		if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {

@@ -15,10 +15,7 @@ import (
 // who does not exist or is full is refused while the sender is there, and nothing is lost while Postern is away.
 func TestPostfixAsksForRecipients(t *testing.T) {
 	t.Parallel()
-	asked, err := freeport.Addr()
-	if err != nil {
-		t.Fatal(err)
-	}
+	asked := freeport.For(t)
 	s, err := startServer(filepath.Join(workDir, "recipients"), "POSTERN_POSTFIX_LISTEN="+asked)
 	if err != nil {
 		t.Fatal(err)

@@ -88,10 +88,7 @@ type marionette struct {
 
 func startThunderbird(t *testing.T, tap *wiretap, user string) *marionette {
 	t.Helper()
-	addr, err := freeport.Addr()
-	if err != nil {
-		t.Fatal(err)
-	}
+	addr := freeport.For(t)
 	home := t.TempDir()
 	profile := filepath.Join(home, "profile")
 	if err := os.Mkdir(profile, 0o700); err != nil {
@@ -100,6 +97,7 @@ func startThunderbird(t *testing.T, tap *wiretap, user string) *marionette {
 	write(t, profile, "prefs.js", fmt.Sprintf(thunderbirdPrefs, user, port(tap.imap), port(addr)))
 	wait := background(t, home, "thunderbird", "--headless", "--no-remote", "--marionette", "--remote-allow-system-access", "--profile", profile)
 	m := &marionette{t: t, wait: wait}
+	var err error
 	if !await(func() bool { m.conn, err = net.Dial("tcp", addr); return err == nil }) {
 		t.Fatalf("it does not start: %v", err)
 	}

@@ -3,13 +3,8 @@ package acmetest
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
-	"math/big"
 	"net"
 	"os"
 	"os/exec"
@@ -18,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"postern/pkg/certs/certtest"
 	"postern/pkg/listen/freeport"
 )
 
@@ -48,11 +44,11 @@ const patience = 30 * time.Second
 func Start(t testing.TB, o Options) *CA {
 	t.Helper()
 	dir := t.TempDir()
-	c := &CA{HTTP: FreeAddr(t), TLS: FreeAddr(t), Zone: StartZone(t), RootsFile: filepath.Join(dir, "ca.pem")}
-	c.makeCertificate(t)
-	addr := FreeAddr(t)
+	c := &CA{HTTP: freeport.For(t), TLS: freeport.For(t), Zone: StartZone(t), RootsFile: filepath.Join(dir, "ca.pem")}
+	c.Roots = certtest.Loopback(t, c.RootsFile)
+	addr := freeport.For(t)
 	settings := map[string]any{
-		"listenAddress": addr, "managementListenAddress": FreeAddr(t), "certificate": c.RootsFile, "privateKey": c.RootsFile,
+		"listenAddress": addr, "managementListenAddress": freeport.For(t), "certificate": c.RootsFile, "privateKey": c.RootsFile,
 		"httpPort": port(t, c.HTTP), "tlsPort": port(t, c.TLS), "certificateValidityPeriod": int(o.Valid.Seconds()),
 	}
 	if o.Binding {
@@ -105,47 +101,6 @@ func (c *CA) awaitListening(t testing.TB, addr string) {
 			t.Fatalf("the CA does not answer: %v", err)
 		}
 	}
-}
-
-// makeCertificate makes that of the CA's own server, with its key, in RootsFile.
-func (c *CA) makeCertificate(t testing.TB) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalECPrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.Roots = x509.NewCertPool()
-	c.Roots.AddCert(cert)
-	text := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: keyDER})...)
-	if err := os.WriteFile(c.RootsFile, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// FreeAddr is an address on loopback where nobody listens.
-func FreeAddr(t testing.TB) string {
-	t.Helper()
-	addr, err := freeport.Addr()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return addr
 }
 
 func port(t testing.TB, addr string) int {

@@ -3,13 +3,8 @@ package slapdtest
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"net"
 	"net/url"
 	"os"
@@ -19,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"postern/pkg/certs/certtest"
 	"postern/pkg/listen/freeport"
 )
 
@@ -109,7 +105,7 @@ func Start(t testing.TB) *Server {
 	s := &Server{
 		dir: dir, RootsFile: filepath.Join(dir, "cert.pem"), Socket: "ldapi://" + dir + "/socket",
 	}
-	s.makeCertificate(t)
+	s.Roots = certtest.Loopback(t, s.RootsFile)
 	text := data + fmt.Sprintf(entry, "anna", "anna@example.org", "userPassword: "+Password+"\n") +
 		fmt.Sprintf(entry, "bert", "bert@example.org", "") +
 		fmt.Sprintf(entry, "carla", "carla@example.org", "userPassword: "+Password+"\n") +
@@ -127,7 +123,7 @@ func Start(t testing.TB) *Server {
 		t.Fatalf("slapadd (Debian's package slapd): %v\n%s", err, out)
 	}
 	for tries := 0; ; tries++ { // a port may be taken after it was found free
-		s.Plain, s.TLS = "ldap://"+freeAddr(t), "ldaps://"+freeAddr(t)
+		s.Plain, s.TLS = "ldap://"+freeport.For(t), "ldaps://"+freeport.For(t)
 		if err := s.run(); err == nil {
 			break
 		} else if tries == 5 {
@@ -199,41 +195,4 @@ func (s *Server) answers() error {
 func (s *Server) Stop() {
 	_ = s.proc.Process.Kill() // it may have ended
 	<-s.ended
-}
-
-func freeAddr(t testing.TB) string {
-	t.Helper()
-	addr, err := freeport.Addr()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return addr
-}
-
-// makeCertificate makes the server's, with its key, in RootsFile.
-func (s *Server) makeCertificate(t testing.TB) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
-		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})...)
-	if err := os.WriteFile(s.RootsFile, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s.Roots = x509.NewCertPool()
-	s.Roots.AppendCertsFromPEM(text)
 }

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"syscall"
+	"testing"
 )
 
 // Ports below those that systems hand out for port 0 and to outgoing connections (32768 and above on Linux, 49152 on
@@ -36,4 +37,14 @@ func Addr() (string, error) {
 		return addr, l.Close()
 	}
 	return "", fmt.Errorf("find a free port: %d of those between %d and %d are in use", tries, first, end)
+}
+
+// For is Addr for a test.
+func For(t testing.TB) string {
+	t.Helper()
+	addr, err := Addr()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return addr
 }

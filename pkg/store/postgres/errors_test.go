@@ -61,10 +61,7 @@ func TestUnavailable(t *testing.T) {
 	a, box := addAccount(t, s, "ann@example.org", 0)
 	past, cancel := context.WithDeadline(context.Background(), time.Now().Add(-time.Second))
 	defer cancel()
-	nobody, err := freeport.Addr()
-	if err != nil {
-		t.Fatal(err)
-	}
+	nobody := freeport.For(t)
 	_, refused := Open(context.Background(), Options{URL: "postgres://u@" + nobody + "/x?sslmode=disable", MasterKey: masterKey})
 	_, late := a.Append(past, box, draftOf(t, "A: b\r\n\r\n"))
 	_, lateRead := a.Mailboxes(past)
