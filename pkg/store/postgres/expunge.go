@@ -39,7 +39,7 @@ func removedAt(uids []imap.UID, at store.ModSeq) []store.Entry {
 
 // One statement: the messages, the record to restore them from, the references to be counted off later, the journal row and
 // the counters. The bodies' references are left to the sweeper, which is in no hurry: of a mailbox full of copies, that is
-// most of the work. The two chunks must fit each other, see sqlRestorable. The arrays of a record need no order but a common one.
+// most of the work. The two chunks must fit each other, see restorable. The arrays of a record need no order but a common one.
 const sqlExpunge = `
 with next as materialized (
   select coalesce($5::bigint, modseq + 1) as modseq
