@@ -51,20 +51,14 @@ order by seg`
 // What came after the packed segments, whose answer need not be waited for: without segments, that is no journal and all
 // messages.
 const (
-	sqlJournalUnpacked = `
-select modseq, kind, flags, kw, uids
-from journal
-where account_id = $1 and mailbox_id = $2 and modseq > (
+	sqlJournalUnpacked = selectJournal + `(
   select min(as_of)
   from mailbox_index
   where account_id = $1 and mailbox_id = $2
 )
 order by modseq`
 
-	sqlArrivalsUnpacked = `
-select uid, modseq, blob_id, thread_id, idate, savedate, kw, size, hsize, flags
-from messages
-where account_id = $1 and mailbox_id = $2 and uid > (
+	sqlArrivalsUnpacked = selectArrivals + `> (
   select coalesce(max(hi), 0)
   from mailbox_index
   where account_id = $1 and mailbox_id = $2

@@ -195,17 +195,24 @@ type delta struct {
 	arrivals []store.Row
 }
 
-const sqlJournal = `
+// The columns are those that readJournal and decodeRow expect.
+const (
+	selectJournal = `
 select modseq, kind, flags, kw, uids
 from journal
-where account_id = $1 and mailbox_id = $2 and modseq > $3
+where account_id = $1 and mailbox_id = $2 and modseq > `
+
+	sqlJournal = selectJournal + `$3
 order by modseq`
 
-const sqlArrivals = `
+	selectArrivals = `
 select uid, modseq, blob_id, thread_id, idate, savedate, kw, size, hsize, flags
 from messages
-where account_id = $1 and mailbox_id = $2 and uid >= $3
+where account_id = $1 and mailbox_id = $2 and uid `
+
+	sqlArrivals = selectArrivals + `>= $3
 order by uid`
+)
 
 // sqlTogether begins a transaction in which all statements see the same moment.
 const sqlTogether = `begin isolation level repeatable read read only`
