@@ -124,11 +124,7 @@ func (s *Store) beginDelete(ctx context.Context, id store.AccountID) error {
 func (s *Store) empty(ctx context.Context, id store.AccountID, table string, batch int) error {
 	sql := sqlEmpty(table)
 	for more := true; more; {
-		err := s.pool.QueryRow(ctx, sql, id, batch).Scan(&more)
-		if isConflict(err) {
-			err = s.pool.QueryRow(ctx, sql, id, batch).Scan(&more)
-		}
-		if err != nil {
+		if err := retry(func() error { return s.pool.QueryRow(ctx, sql, id, batch).Scan(&more) }); err != nil {
 			return err
 		}
 	}

@@ -88,6 +88,15 @@ func isConflict(err error) bool {
 	return hasCode(err, serializationFailure) || hasCode(err, deadlockDetected)
 }
 
+// retry runs a transaction, and once more if it lost against another.
+func retry(run func() error) error {
+	err := run()
+	if isConflict(err) {
+		err = run()
+	}
+	return err
+}
+
 // isRefused reports an answer of the server after which nothing of what was asked has been done. A FATAL one, as when the
 // server is being shut down, may have come just after the commit.
 func isRefused(err error) bool {

@@ -269,11 +269,7 @@ func (l *lane) storeAlone(d *delivery) {
 // storeOne stores one delivery in a transaction of its own.
 func (s *Store) storeOne(ctx context.Context, d *delivery) error {
 	return s.onlyNew(ctx, d, func() error {
-		err := s.storeBatch(ctx, s.pool, []*delivery{d})
-		if isConflict(err) {
-			err = s.storeBatch(ctx, s.pool, []*delivery{d})
-		}
-		return err
+		return retry(func() error { return s.storeBatch(ctx, s.pool, []*delivery{d}) })
 	})
 }
 

@@ -50,11 +50,7 @@ func (p *pipe) commit(ctx context.Context) error {
 
 // pipeline runs steps in a transaction, and again once if it loses against another.
 func (s *Store) pipeline(ctx context.Context, steps func(p *pipe) error) error {
-	err := s.pipelineOnce(ctx, steps)
-	if isConflict(err) {
-		err = s.pipelineOnce(ctx, steps)
-	}
-	return err
+	return retry(func() error { return s.pipelineOnce(ctx, steps) })
 }
 
 func (s *Store) pipelineOnce(ctx context.Context, steps func(p *pipe) error) error {

@@ -90,19 +90,15 @@ func (a *account) writeTree(ctx context.Context, op string, steps func(tx pgx.Tx
 
 // transact runs steps in a transaction, and again once if it loses against another.
 func (s *Store) transact(ctx context.Context, steps func(tx pgx.Tx) error) error {
-	err := pgx.BeginFunc(ctx, s.pool, steps)
-	if isConflict(err) {
-		err = pgx.BeginFunc(ctx, s.pool, steps)
-	}
-	return err
+	return retry(func() error { return pgx.BeginFunc(ctx, s.pool, steps) })
 }
 
 // exec runs a statement that is a transaction of its own, and again once if it loses against another.
-func (s *Store) exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
-	tag, err := s.pool.Exec(ctx, sql, args...)
-	if isConflict(err) {
-		return s.pool.Exec(ctx, sql, args...)
-	}
+func (s *Store) exec(ctx context.Context, sql string, args ...any) (tag pgconn.CommandTag, err error) {
+	err = retry(func() error {
+		tag, err = s.pool.Exec(ctx, sql, args...)
+		return err
+	})
 	return tag, err
 }
 
