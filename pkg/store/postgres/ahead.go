@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"container/list"
 	"context"
 	"sync"
 
@@ -22,13 +21,9 @@ const (
 
 // kept is messages of late, decoded. Each would cost a query, and nearly all that are read one by one are read in such a way
 // that it need not: programs that download take one after the other (see pace); others ask for the parts of a message with a
-// command each; what has just arrived is read by each of its owner's devices. It is safe for concurrent use; the zero value is
-// empty.
+// command each; what has just arrived is read by each of its owner's devices. It is safe for concurrent use.
 type kept struct {
-	mu     sync.Mutex
-	items  map[keptKey]*list.Element // guarded by mu
-	order  list.List                 // of keptItem, last used first; guarded by mu
-	octets int                       // of all; guarded by mu
+	*lru[keptKey, *loaded] // immutable
 }
 
 type keptKey struct {
@@ -36,50 +31,17 @@ type keptKey struct {
 	blob    store.MessageID
 }
 
-type keptItem struct {
-	key  keptKey
-	read *loaded // immutable
-}
+func newKept() kept { return kept{newWeighedLRU[keptKey](keptOctets, (*loaded).octets)} }
 
-func (i *keptItem) octets() int {
-	return keptRow + i.read.treeSize + len(i.read.hdr) + len(i.read.data)
-}
+func (l *loaded) octets() int { return keptRow + l.treeSize + len(l.hdr) + len(l.data) }
 
-// get returns what is kept of a message, or nil.
-func (k *kept) get(key keptKey) *loaded {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	e, ok := k.items[key]
-	if !ok {
-		return nil
+// add keeps what has been read of a message, beside what has been before. The octets must not be memory that is used again.
+// Of two who add to a message at the same moment, one may have read in vain.
+func (k kept) add(key keptKey, read *loaded) {
+	if before, ok := k.get(key); ok {
+		read = read.with(before)
 	}
-	k.order.MoveToFront(e)
-	return e.Value.(keptItem).read
-}
-
-// put keeps what has been read of a message, beside what has been before. The octets must not be memory that is used again.
-func (k *kept) put(key keptKey, read *loaded) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if e, ok := k.items[key]; ok {
-		read = read.with(k.remove(e).read)
-	}
-	if k.items == nil {
-		k.items = make(map[keptKey]*list.Element)
-	}
-	item := keptItem{key, read}
-	k.items[key] = k.order.PushFront(item)
-	for k.octets += item.octets(); k.octets > keptOctets; {
-		k.remove(k.order.Back())
-	}
-}
-
-// remove is called with mu held.
-func (k *kept) remove(e *list.Element) keptItem {
-	item := k.order.Remove(e).(keptItem)
-	delete(k.items, item.key)
-	k.octets -= item.octets()
-	return item
+	k.put(key, read)
 }
 
 // with returns l and those columns of other that l has not.
@@ -151,7 +113,7 @@ func (p *pager) single(ctx context.Context, i int, yield func(*store.Message, er
 func (p *pager) known(i int) (keptKey, *loaded) {
 	row := p.have.Row(i)
 	key := keptKey{p.a.id, row.ID}
-	l := p.a.s.kept.get(key)
+	l, _ := p.a.s.kept.get(key)
 	switch {
 	case l == nil:
 	case p.want&(store.WithHeader|store.WithBody) != 0 && l.hdr == nil:
@@ -178,7 +140,7 @@ func (p *pager) readOn(ctx context.Context, pg *page) error {
 	}
 	for blob, l := range all.read {
 		if l.err == nil {
-			p.a.s.kept.put(keptKey{p.a.id, blob}, l)
+			p.a.s.kept.add(keptKey{p.a.id, blob}, l)
 		}
 	}
 	pg.read = all.read

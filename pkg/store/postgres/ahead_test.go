@@ -56,7 +56,7 @@ func TestReadAhead(t *testing.T) {
 					f.readOne(ctx, snap, i, want, texts[i])
 				}
 			})
-			f.s.kept = kept{}
+			f.s.kept = newKept()
 		}
 	}
 }
@@ -98,32 +98,32 @@ func TestReadAheadTrees(t *testing.T) {
 			}
 		}
 	}
-	k := &f.s.kept
-	if least := len(k.items) * parts * each; len(k.items) < 3 || k.octets < least {
-		t.Errorf("%d trees of %d parts count as %d octets", len(k.items), parts, k.octets)
+	k := f.s.kept
+	if least := len(k.items) * parts * each; len(k.items) < 3 || k.total < least {
+		t.Errorf("%d trees of %d parts count as %d octets", len(k.items), parts, k.total)
 	}
 }
 
 // TestKeptBounded keeps a bounded number of octets, those used last.
 func TestKeptBounded(t *testing.T) {
 	t.Parallel()
-	var k kept
+	k := newKept()
 	const size = 1 << 20
 	key := func(i int) keptKey { return keptKey{1, store.MessageID(i)} }
 	for i := range 100 {
-		k.put(key(i), &loaded{hdr: make([]byte, 10)})
-		k.put(key(i), &loaded{data: make([]byte, size)}) // beside what there is
-		if k.get(key(0)) == nil {
+		k.add(key(i), &loaded{hdr: make([]byte, 10)})
+		k.add(key(i), &loaded{data: make([]byte, size)}) // beside what there is
+		if _, ok := k.get(key(0)); !ok {
 			t.Fatal("what is used goes")
 		}
 	}
-	if k.octets > keptOctets || len(k.items) != k.order.Len() || len(k.items) < keptOctets/size-1 {
-		t.Errorf("%d octets, %d and %d messages", k.octets, len(k.items), k.order.Len())
+	if k.total > keptOctets || len(k.items) != k.order.Len() || len(k.items) < keptOctets/size-1 {
+		t.Errorf("%d octets, %d and %d messages", k.total, len(k.items), k.order.Len())
 	}
-	if k.get(key(1)) != nil {
+	if _, ok := k.get(key(1)); ok {
 		t.Error("the oldest is there")
 	}
-	if l := k.get(key(99)); l == nil || len(l.hdr) != 10 || len(l.data) != size {
+	if l, ok := k.get(key(99)); !ok || len(l.hdr) != 10 || len(l.data) != size {
 		t.Errorf("the newest is %+v", l)
 	}
 }

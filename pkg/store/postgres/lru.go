@@ -5,13 +5,15 @@ import (
 	"sync"
 )
 
-// lru is a map with a bounded number of entries: the one used longest ago makes room. It is safe for concurrent use.
+// lru is a map whose values together weigh no more than limit: those used longest ago make room. It is safe for concurrent use.
 type lru[K comparable, V any] struct {
-	limit int
+	limit  int
+	weight func(V) int
 
 	mu    sync.Mutex
 	order *list.List // of lruEntry, last used first; guarded by mu
 	items map[K]*list.Element
+	total int // what all weigh
 }
 
 type lruEntry[K comparable, V any] struct {
@@ -19,8 +21,14 @@ type lruEntry[K comparable, V any] struct {
 	value V
 }
 
+// newLRU makes one with at most limit entries.
 func newLRU[K comparable, V any](limit int) *lru[K, V] {
-	return &lru[K, V]{limit: limit, order: list.New(), items: make(map[K]*list.Element)}
+	return newWeighedLRU[K](limit, func(V) int { return 1 })
+}
+
+// newWeighedLRU makes one that is bounded by what its values weigh, which must not change.
+func newWeighedLRU[K comparable, V any](limit int, weight func(V) int) *lru[K, V] {
+	return &lru[K, V]{limit: limit, weight: weight, order: list.New(), items: make(map[K]*list.Element)}
 }
 
 func (c *lru[K, V]) get(key K) (v V, ok bool) {
@@ -50,35 +58,32 @@ func (c *lru[K, V]) take(key K) (v V, ok bool) {
 	if !ok {
 		return v, false
 	}
-	c.order.Remove(e)
-	delete(c.items, key)
-	return e.Value.(lruEntry[K, V]).value, true
+	return c.remove(e), true
 }
 
-// put keeps a value, and returns the one that had to go for it, if one had to.
-func (c *lru[K, V]) put(key K, value V) (old V, ok bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	before := c.items[key]
-	c.items[key] = c.order.PushFront(lruEntry[K, V]{key, value})
-	if before == nil {
-		if c.order.Len() <= c.limit {
-			return old, false
-		}
-		before = c.order.Back()
-		delete(c.items, before.Value.(lruEntry[K, V]).key)
-	}
-	return c.order.Remove(before).(lruEntry[K, V]).value, true
-}
-
-func (c *lru[K, V]) drop(key K) {
+// put keeps a value, and returns those that had to go for it.
+func (c *lru[K, V]) put(key K, value V) (gone []V) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if e, ok := c.items[key]; ok {
-		c.order.Remove(e)
-		delete(c.items, key)
+		gone = append(gone, c.remove(e))
 	}
+	c.items[key] = c.order.PushFront(lruEntry[K, V]{key, value})
+	for c.total += c.weight(value); c.total > c.limit; {
+		gone = append(gone, c.remove(c.order.Back()))
+	}
+	return gone
 }
+
+// remove is called with mu held.
+func (c *lru[K, V]) remove(e *list.Element) V {
+	entry := c.order.Remove(e).(lruEntry[K, V])
+	delete(c.items, entry.key)
+	c.total -= c.weight(entry.value)
+	return entry.value
+}
+
+func (c *lru[K, V]) drop(key K) { c.take(key) }
 
 // clear drops everything.
 func (c *lru[K, V]) clear() {
@@ -86,4 +91,5 @@ func (c *lru[K, V]) clear() {
 	defer c.mu.Unlock()
 	c.order.Init()
 	clear(c.items)
+	c.total = 0
 }

@@ -45,6 +45,7 @@ func newReading(o Options, m *Metrics) reading {
 		packs:    make(chan packJob, packQueue),
 		keyJobs:  make(chan keyJob, keysQueue),
 		windows:  newWindowCache(),
+		kept:     newKept(),
 		verdicts: newLRU[verdictKey, *verdicts](verdictsKept),
 		recent:   newRecents(),
 		live:     newLive(),

@@ -40,9 +40,7 @@ func newWindowCache() *windowCache {
 
 // put keeps a window, which is the cache's from then on.
 func (c *windowCache) put(key windowKey, data []byte) {
-	if old, ok := c.kept.put(key, data); ok {
-		c.spare(old)
-	}
+	c.spare(c.kept.put(key, data)...)
 }
 
 // spare takes memory that nobody uses any more.
