@@ -29,18 +29,25 @@ const connsKept = 8
 
 // OpenBackend opens the store for serving. A private PostgreSQL becomes this process's own.
 func OpenBackend(ctx context.Context, o Options) (*Backend, error) {
-	return open(ctx, o, connsKept, embedded.Start)
+	return open(ctx, o, use{start: embedded.Start, conns: connsKept, warm: true})
 }
 
 // OpenForCommand opens the store for a command that works beside a running gateway and without one: a private PostgreSQL
 // that runs is used, one that does not is started until Close.
 func OpenForCommand(ctx context.Context, o Options) (*Backend, error) {
-	return open(ctx, o, 0, embedded.Open)
+	return open(ctx, o, use{start: embedded.Open})
 }
 
 type starter func(context.Context, embedded.Options) (*embedded.Server, error)
 
-func open(ctx context.Context, o Options, keep int32, start starter) (*Backend, error) {
+// use is what a server does otherwise than a command.
+type use struct {
+	start starter // the private PostgreSQL
+	conns int32   // are kept
+	warm  bool    // mailboxes that servers before this one had in memory are loaded
+}
+
+func open(ctx context.Context, o Options, u use) (*Backend, error) {
 	if o.Log == nil {
 		o.Log = zap.NewNop()
 	}
@@ -59,7 +66,7 @@ func open(ctx context.Context, o Options, keep int32, start starter) (*Backend, 
 			zap.String("file", o.Config.Crypt.MasterKeyFile))
 	}
 	b := &Backend{log: o.Log}
-	url, err := b.database(ctx, o, start)
+	url, err := b.database(ctx, o, u.start)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +82,7 @@ func open(ctx context.Context, o Options, keep int32, start starter) (*Backend, 
 	}
 	b.Store, err = postgres.Open(ctx, postgres.Options{
 		URL: url, MasterKey: key, Compression: o.Config.Store.Compression, CacheBytes: o.Config.Store.Cache,
-		Undelete: positive(o.Config.Store.Undelete), MaxConns: int32(o.Config.Database.MaxConns), KeepConns: keep,
+		Undelete: positive(o.Config.Store.Undelete), MaxConns: int32(o.Config.Database.MaxConns), KeepConns: u.conns, Warm: u.warm,
 		IndexFrom: positive(o.Config.Store.IndexFrom), IndexLoad: o.Config.Store.IndexLoad,
 		MaxMailboxes: o.Config.Limits.MailboxesPerAccount,
 		LoginHistory: o.Config.Auth.History, RecipientDelimiter: o.Config.LMTP.RecipientDelimiter, Log: o.Log.Named("store"), Registerer: metrics,

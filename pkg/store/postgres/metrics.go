@@ -20,6 +20,7 @@ type Metrics struct {
 	cacheHits    prometheus.Counter
 	cacheMisses  prometheus.Counter
 	cacheBytes   prometheus.Gauge
+	warmed       prometheus.Counter
 	keyBytes     prometheus.Gauge
 	keysMade     prometheus.Counter
 	notifyDelay  prometheus.Histogram
@@ -48,6 +49,7 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 		cacheBytes: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "postern_snapshot_cache_bytes", Help: "Memory taken by snapshots of mailboxes.",
 		}),
+		warmed: counter("postern_snapshot_cache_warmed_total", "Mailboxes read after the start because they were in memory before it."),
 		keyBytes: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "postern_sort_keys_bytes", Help: "Memory taken by the sort keys of mailboxes.",
 		}),
@@ -100,7 +102,7 @@ func (m *Metrics) register(r prometheus.Registerer) error {
 		return nil
 	}
 	for _, c := range []prometheus.Collector{
-		m.times, m.statements, m.cacheHits, m.cacheMisses, m.cacheBytes, m.keyBytes, m.keysMade, m.notifyDelay, m.bodyErrors, m.sweptBodies,
+		m.times, m.statements, m.cacheHits, m.cacheMisses, m.cacheBytes, m.warmed, m.keyBytes, m.keysMade, m.notifyDelay, m.bodyErrors, m.sweptBodies,
 		m.connsInUse, m.connsTotal, m.connsAwaited, m.indexed, m.unindexed, m.indexMerged, m.indexLag,
 	} {
 		if err := r.Register(c); err != nil {

@@ -31,6 +31,7 @@ type Options struct {
 	LoginHistory       time.Duration // how long logins are kept; 0 means DefaultLoginHistory
 	MaxConns           int32         // connections at most, a few for deliveries not counted; 0 means 32
 	KeepConns          int32         // of those are there at all times; others come and go
+	Warm               bool          // load the mailboxes that servers before this one had in memory, and keep such a list for the next
 	RecipientDelimiter string        // between user and detail in an address; empty means "+"
 	MaxMailboxes       int           // of one account; 0 means store.DefaultMaxMailboxes
 	Poll               time.Duration // how often watched mailboxes are looked at should a notification be lost; 0 means 5 s
@@ -41,7 +42,8 @@ type Options struct {
 	Log        *zap.Logger           // nil means none
 	Registerer prometheus.Registerer // for metrics; nil means none
 
-	sizes gramSizes // tests set them
+	sizes       gramSizes     // tests set them
+	openedEvery time.Duration // and this
 }
 
 func (o Options) withDefaults() Options {
@@ -56,6 +58,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.IndexFrom, DefaultIndexFrom)
 	setDefault(&o.IndexLoad, DefaultIndexLoad)
 	setDefault(&o.sizes, gramSizes{docs: segmentDocs, merge: mergeCount, read: readAtOnce, batch: batchOctets})
+	setDefault(&o.openedEvery, openedEvery)
 	if o.Log == nil {
 		o.Log = zap.NewNop()
 	}
@@ -157,7 +160,14 @@ func (s *Store) start(ctx context.Context) error {
 		return err
 	}
 	s.startLanes(background)
-	return s.startReaders(background)
+	if err := s.startReaders(background); err != nil {
+		return err
+	}
+	if s.opts.Warm {
+		s.background(background, s.warmUp)
+		s.background(background, s.keepOpened)
+	}
+	return nil
 }
 
 // Close waits for the background work to end and closes the connections. Calls that are under way fail with

@@ -16,6 +16,7 @@ type reading struct {
 	hub      store.Hub
 	metrics  *Metrics
 	cache    *cache
+	opened   opened
 	sortKeys *keyCache
 	there    *lru[store.AccountID, seenAccount] // accounts known to exist, until when
 	packs    chan packJob
