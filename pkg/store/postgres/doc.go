@@ -24,6 +24,8 @@
 // of messages must then be what the mailbox's row says; if not, the mailbox is read anew. Large mailboxes are first read
 // from mailbox_index, in which their columns lie packed as of some mod-sequence; what happened since follows as above.
 //
+// Which mailboxes are in the cache is kept in nodes (opened); a server that starts loads them before anybody asks (warmUp).
+//
 // What a transaction of this process does to the flags of a mailbox in memory is not read back: the next version is made of
 // what it returns, if it follows the version that is there (committed). Who made the change then need not ask either
 // (RefreshTo); everyone else does, for other processes may have written.

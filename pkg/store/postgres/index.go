@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/jackc/pgx/v5"
@@ -23,6 +24,8 @@ const (
 	packEvicted = 256
 	// packQueue is how many mailboxes may wait for their index to be written. More are skipped: it is only a cache.
 	packQueue = 16
+	// packLastFor is for how long indexes are written when a server stops.
+	packLastFor = 2 * time.Second
 )
 
 // segment is what the database says of a packed segment of mailbox_index. Segments lie one after another without
@@ -66,9 +69,14 @@ func (s *Store) saveLater(e *cached, snap *store.Snapshot) {
 
 // saveEvicted does the same for a mailbox that is being dropped from memory.
 func (s *Store) saveEvicted(e *cached) {
-	if e.now != nil && e.differ > packEvicted && e.now.snap.Len() >= packFrom {
+	if e.behind() {
 		s.enqueuePack(e, e.now.snap)
 	}
+}
+
+// behind reports whether the packed index is too far behind for a mailbox that leaves memory. No flight is in the air.
+func (e *cached) behind() bool {
+	return e.now != nil && e.differ > packEvicted && e.now.snap.Len() >= packFrom
 }
 
 func (s *Store) enqueuePack(e *cached, snap *store.Snapshot) {
@@ -88,6 +96,26 @@ func (s *Store) keepPacked(ctx context.Context) {
 				s.log.Warn("writing a packed index failed", append(job.key.fields(), zap.Error(err))...)
 			}
 		case <-ctx.Done():
+			if s.opts.Warm {
+				s.packLast(context.WithoutCancel(ctx))
+			}
+			return
+		}
+	}
+}
+
+// packLast brings the packed indexes of what is in memory up to date when a server stops, the mailbox used last first, for
+// packLastFor at most. To read what one is behind by takes the next server longer than to write it takes this one.
+func (s *Store) packLast(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, packLastFor)
+	defer cancel()
+	jobs := s.cache.behind()
+	for range len(s.packs) {
+		jobs = append(jobs, <-s.packs)
+	}
+	for _, job := range jobs {
+		if err := s.writePacked(ctx, job); err != nil {
+			s.log.Debug("writing a packed index at the end failed", append(job.key.fields(), zap.Error(err))...)
 			return
 		}
 	}

@@ -314,3 +314,29 @@ on conflict (node_id) do update set opened = excluded.opened, opened_at = exclud
 		t.Errorf("read %v, %v, want %v", list, err, want)
 	}
 }
+
+// TestPackLast: a server that stops packs what it has in memory, for the next one; a command does not.
+func TestPackLast(t *testing.T) {
+	t.Parallel()
+	const most, rest = 2 * packFrom, packEvicted + 1 // too few for it to be packed while it is in memory
+	packed := func(f *fixture) int64 {
+		return f.number(`select coalesce(sum(n), 0)::bigint from mailbox_index where account_id = $1`, f.a.id)
+	}
+	for _, c := range []struct {
+		name   string
+		change func(*Options)
+		want   int64
+	}{{"server", warmly, most + rest}, {"command", func(*Options) {}, most}} {
+		f := newFixture(t)
+		one := f.open(c.change)
+		f.fill(most)
+		f.openInbox(f.on(one))
+		f.await("messages are packed", func() bool { return packed(f) == most })
+		f.fill(rest)
+		f.openInbox(f.on(one))
+		one.Close()
+		if n := packed(f); n != c.want {
+			t.Errorf("a %s that stops has packed %d messages of %d", c.name, n, c.want)
+		}
+	}
+}

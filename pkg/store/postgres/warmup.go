@@ -152,3 +152,15 @@ func (c *cache) placeLast(key boxKey) (*cached, *flight) {
 	c.boxes[key] = e
 	return e, e.running
 }
+
+// behind returns what is to be packed before all of it leaves memory, the mailbox used last first.
+func (c *cache) behind() (jobs []packJob) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for place := c.order.Front(); place != nil; place = place.Next() {
+		if e := place.Value.(*cached); e.running == nil && e.behind() {
+			jobs = append(jobs, packJob{e.key, e.now.snap})
+		}
+	}
+	return jobs
+}
