@@ -18,6 +18,7 @@ var wholeTables = []string{
 	"sqlAccounts", "sqlAliases", "sqlForeignKey", "sqlSomeKey", "sqlStray0", "sqlStray1", "sqlStray2", "sqlStray3", "sqlOldJournals", "sqlSchemaVersion",
 	"sqlOldDeliveries", "sqlOldExpunged",
 	"sqlBans", "sqlOldBans", "sqlOldPlaces", // few rows: bans in force, and a narrow one for each network an account logs in from
+	"sqlReadOpened", // a row for each process
 }
 
 var seqScan = regexp.MustCompile(`Seq Scan on (\w+)`)
