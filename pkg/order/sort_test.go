@@ -161,7 +161,11 @@ func TestSort(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(2000) {
 		r := rand.New(rand.NewPCG(seed, 3))
-		msgs := randomMessages(r, r.IntN(50))
+		n := r.IntN(50)
+		if seed%50 == 0 {
+			n += 2 * many
+		}
+		msgs := randomMessages(r, n)
 		by := make([]Criterion, r.IntN(4))
 		for i := range by {
 			by[i] = Criterion{By(r.IntN(int(ByDisplayTo) + 1)), r.IntN(2) == 0}
