@@ -92,10 +92,12 @@ func (l *LDAP) Check(ctx context.Context, q auth.Question) (bool, error) {
 }
 
 func (l *LDAP) askWithin(ctx context.Context, s *server, left int, q auth.Question) (bool, error) {
-	ctx, cancel := share(ctx, left)
+	within, cancel := share(ctx, left)
 	defer cancel()
-	ok, err := l.ask(ctx, s, q)
-	s.answered(err == nil)
+	ok, err := l.ask(within, s, q)
+	if !errors.Is(ctx.Err(), context.Canceled) { // or else the client has left, which says nothing about the server
+		s.answered(err == nil)
+	}
 	return ok, err
 }
 

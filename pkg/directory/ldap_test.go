@@ -218,6 +218,52 @@ func TestLDAPLocked(t *testing.T) {
 	}
 }
 
+// TestLDAPAbandoned has clients leave while the first server is thinking: that is no failure of its, and it stays the first.
+func TestLDAPAbandoned(t *testing.T) {
+	t.Parallel()
+	asked := make(chan struct{})
+	first := serveSilence(t, asked)
+	second := serveOctets(t, []byte{0x30, 12, 0x02, 1, 1, 0x61, 7, 0x0a, 1, 49, 0x04, 0, 0x04, 0}, make(chan struct{}))
+	l := newLDAP(t, directory.LDAPOptions{URLs: []string{"ldap://" + first, "ldap://" + second}, DN: "uid={local}," + slapdtest.People})
+	for range 2 {
+		ctx, leave := context.WithTimeout(t.Context(), patience)
+		defer leave()
+		go func() {
+			select {
+			case <-asked:
+				leave()
+			case <-ctx.Done():
+			}
+		}()
+		if ok, err := l.Check(ctx, auth.Question{User: "anna@example.org", Password: "x"}); ok || err == nil {
+			t.Errorf("%v, %v: somebody else was asked", ok, err)
+		}
+	}
+}
+
+// serveSilence tells of each who has connected and said something.
+func serveSilence(t *testing.T, asked chan<- struct{}) (addr string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			defer conn.Close()
+			if _, err := conn.Read(make([]byte, 1<<10)); err == nil {
+				asked <- struct{}{}
+			}
+		}
+	}()
+	return l.Addr().String()
+}
+
 // serveOctets says something to whoever connects and has said something, and hangs up; with nothing to say it waits.
 func serveOctets(t *testing.T, say []byte, said chan struct{}) (addr string) {
 	t.Helper()
