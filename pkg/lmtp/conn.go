@@ -206,7 +206,7 @@ func (c *conn) readLine() (string, error) {
 func (c *conn) skipLine(err error) error {
 	for skipped := 0; skipped < maxDiscard; {
 		if err == nil {
-			return &reply{500, "5.5.6", "Line too long."}
+			return &reply{500, "5.5.2", "Line too long."}
 		}
 		if !errors.Is(err, bufio.ErrBufferFull) {
 			c.broken = err

@@ -112,7 +112,7 @@ func TestLineTooLong(t *testing.T) {
 	c := newWorld(t).dial()
 	for _, n := range []int{maxLine, readBuffer, maxDiscard / 2} {
 		c.say("NOOP " + strings.Repeat("x", n))
-		c.hear("500 5.5.6")
+		c.hear("500 5.5.2")
 	}
 	c.say("NOOP")
 	c.hear("250")
