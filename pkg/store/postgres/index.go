@@ -37,21 +37,19 @@ type segment struct {
 	asOf   store.ModSeq
 }
 
-// unpack appends the segment's messages to msgs and checks that they are where they should be.
-func (g *segment) unpack(msgs []store.Row, from int64, data []byte) ([]store.Row, error) {
-	start := len(msgs)
-	msgs, err := unpackRows(msgs, data)
+// unpack appends the segment's messages to all and checks that they are where they should be. After an error all is of no use.
+func (g *segment) unpack(all *store.Columns, from int64, data []byte) error {
+	msgs, err := unpackInto(all, data)
 	if err != nil {
-		return msgs, err
+		return err
 	}
-	for i := range msgs[start:] {
-		uid := int64(msgs[start+i].UID)
-		if uid < from || uid < g.lo || uid > g.hi {
-			return msgs[:start], fmt.Errorf("%w: order", errPacked)
+	for _, uid := range msgs.UID {
+		if int64(uid) < from || int64(uid) < g.lo || int64(uid) > g.hi {
+			return fmt.Errorf("%w: order", errPacked)
 		}
-		from = uid + 1
+		from = int64(uid) + 1
 	}
-	return msgs, nil
+	return nil
 }
 
 // packJob asks for a mailbox's index to be written.

@@ -49,18 +49,18 @@ func (x packed) segments() []segment {
 
 func (x packed) read(t *testing.T) (rows []store.Row, hi int64) {
 	t.Helper()
-	var err error
+	all := store.NewColumns(0)
 	for i := range len(x) {
 		g := x[i]
 		if g.seg != i || g.lo != hi+1 {
 			t.Fatalf("segment %d is number %d from %d on, after %d", i, g.seg, g.lo, hi)
 		}
-		if rows, err = g.unpack(rows, hi+1, g.data); err != nil {
+		if err := g.unpack(all, hi+1, g.data); err != nil {
 			t.Fatal(err)
 		}
 		hi = g.hi
 	}
-	return rows, hi
+	return rowsOf(all), hi
 }
 
 // TestPlanSegments keeps the index of a mailbox that grows, changes and shrinks, and reads it back each time.

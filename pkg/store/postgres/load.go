@@ -69,8 +69,8 @@ order by uid`
 // loading is a whole mailbox, as one round trip brings it.
 type loading struct {
 	delta
-	packed   []store.Row
-	base     store.Mailbox // as of when the segments were packed
+	packed   *store.Columns // nil without segments
+	base     store.Mailbox  // as of when the segments were packed
 	segments int
 	damaged  bool
 }
@@ -116,10 +116,9 @@ func (l *loading) unpack(rows pgx.Rows) error {
 		}
 		if l.segments++; l.segments == 1 {
 			l.base.ModSeq, l.base.UIDNext = g.asOf, 1
-			l.packed = make([]store.Row, 0, l.box.Messages+l.box.Messages/16)
+			l.packed = store.NewColumns(int(l.box.Messages))
 		}
-		var err error
-		if l.packed, err = g.unpack(l.packed, int64(l.base.UIDNext), data); err != nil {
+		if err := g.unpack(l.packed, int64(l.base.UIDNext), data); err != nil {
 			l.damaged = true // reading on is simpler than giving up in the middle, and this hardly ever happens
 		}
 		l.base.ModSeq = min(l.base.ModSeq, g.asOf)
@@ -129,8 +128,15 @@ func (l *loading) unpack(rows pgx.Rows) error {
 }
 
 func (l *loading) readArrivals(rows pgx.Rows) (err error) {
-	l.arrivals, err = readRows(rows, make([]store.Row, 0, max(int(l.box.Messages)-len(l.packed), 0)))
+	l.arrivals, err = readRows(rows, make([]store.Row, 0, max(int(l.box.Messages)-l.unpacked(), 0)))
 	return err
+}
+
+func (l *loading) unpacked() int {
+	if l.packed == nil {
+		return 0
+	}
+	return l.packed.Len()
 }
 
 // snapshot makes the mailbox of it, and says by how many messages the packed segments are behind. It reports false if it
@@ -139,9 +145,9 @@ func (l *loading) snapshot() (snap *store.Snapshot, differ int, ok bool) {
 	if l.segments == 0 {
 		return store.NewSnapshot(l.box, l.flagKeywords(0), l.arrivals), len(l.arrivals), true
 	}
-	if l.damaged || len(l.packed) == 0 || l.journalFrom > l.base.ModSeq || l.base.ModSeq > l.box.ModSeq || l.base.UIDNext > l.box.UIDNext {
+	if l.damaged || l.packed.Len() == 0 || l.journalFrom > l.base.ModSeq || l.base.ModSeq > l.box.ModSeq || l.base.UIDNext > l.box.UIDNext {
 		return nil, 0, false
 	}
-	snap, ch, ok := l.apply(store.NewSnapshot(l.base, l.flagKeywords(0), l.packed), 0)
+	snap, ch, ok := l.apply(store.NewSnapshotOf(l.base, l.flagKeywords(0), l.packed), 0)
 	return snap, changeCount(ch), ok
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/emersion/go-imap/v2"
 	"github.com/klauspost/compress/s2"
 
 	"postern/pkg/store"
@@ -19,39 +18,32 @@ const packVersion = 1
 
 var errPacked = errors.New("malformed index segment")
 
-// packColumns are the columns of a segment in the order they are written. Each is coded as differences between
-// neighbours, which are small in a mailbox.
-var packColumns = [...]struct {
-	get func(*store.Row) int64
-	set func(*store.Row, int64)
-}{
-	{func(r *store.Row) int64 { return int64(r.UID) }, func(r *store.Row, v int64) { r.UID = imap.UID(v) }},
-	{func(r *store.Row) int64 { return int64(r.ModSeq) }, func(r *store.Row, v int64) { r.ModSeq = store.ModSeq(v) }},
-	{func(r *store.Row) int64 { return int64(r.ID) }, func(r *store.Row, v int64) { r.ID = store.MessageID(v) }},
-	{func(r *store.Row) int64 { return r.Thread }, func(r *store.Row, v int64) { r.Thread = v }},
-	{func(r *store.Row) int64 { return r.Received }, func(r *store.Row, v int64) { r.Received = v }},
-	{func(r *store.Row) int64 { return r.Saved - r.Received }, func(r *store.Row, v int64) { r.Saved = r.Received + v }},
-	{func(r *store.Row) int64 { return int64(r.Flags.Keywords) }, func(r *store.Row, v int64) { r.Flags.Keywords = uint64(v) }},
-	{func(r *store.Row) int64 { return r.Size }, func(r *store.Row, v int64) { r.Size = v }},
-	{func(r *store.Row) int64 { return int64(r.Header) }, func(r *store.Row, v int64) { r.Header = uint32(v) }},
-	{packedFlags, setPackedFlags},
+// packColumns are the columns of a segment in the order they are written, which is that of unpackInto. Each is coded as
+// differences between neighbours, which are small in a mailbox.
+var packColumns = [...]func(*store.Row) int64{
+	func(r *store.Row) int64 { return int64(r.UID) },
+	func(r *store.Row) int64 { return int64(r.ModSeq) },
+	func(r *store.Row) int64 { return int64(r.ID) },
+	func(r *store.Row) int64 { return r.Thread },
+	func(r *store.Row) int64 { return r.Received },
+	func(r *store.Row) int64 { return r.Saved - r.Received },
+	func(r *store.Row) int64 { return int64(r.Flags.Keywords) },
+	func(r *store.Row) int64 { return r.Size },
+	func(r *store.Row) int64 { return int64(r.Header) },
+	packedFlags,
 }
 
 // packedFlags puts the system flags and the padding into seven bits.
 func packedFlags(r *store.Row) int64 { return int64(r.Flags.System&31) | int64(r.Padding&3)<<5 }
 
-func setPackedFlags(r *store.Row, v int64) {
-	r.Flags.System, r.Padding = store.SystemFlags(v&31), uint8(v>>5&3)
-}
-
 // packRows makes a segment of rows.
 func packRows(rows []store.Row) []byte {
 	raw := make([]byte, 0, 24*len(rows)+16)
 	raw = binary.AppendUvarint(raw, uint64(len(rows)))
-	for _, col := range packColumns {
+	for _, get := range packColumns {
 		var last int64
 		for i := range rows {
-			v := col.get(&rows[i])
+			v := get(&rows[i])
 			raw = binary.AppendVarint(raw, v-last)
 			last = v
 		}
@@ -59,44 +51,67 @@ func packRows(rows []store.Row) []byte {
 	return append([]byte{packVersion}, s2.Encode(nil, raw)...)
 }
 
-// unpackRows appends the rows of a segment to rows. Any input is safe.
-func unpackRows(rows []store.Row, segment []byte) ([]store.Row, error) {
+// unpackInto appends the messages of a segment to all, and returns them. Any input is safe; after an error all is of no use.
+func unpackInto(all *store.Columns, segment []byte) (*store.Columns, error) {
 	if len(segment) == 0 || segment[0] != packVersion {
-		return rows, fmt.Errorf("%w: unknown version", errPacked)
+		return nil, fmt.Errorf("%w: unknown version", errPacked)
 	}
 	if n, err := s2.DecodedLen(segment[1:]); err != nil || n > 128*len(packColumns)*segmentRows {
-		return rows, fmt.Errorf("%w: size", errPacked)
+		return nil, fmt.Errorf("%w: size", errPacked)
 	}
 	raw, err := s2.Decode(nil, segment[1:])
 	if err != nil {
-		return rows, fmt.Errorf("%w: %w", errPacked, err)
+		return nil, fmt.Errorf("%w: %w", errPacked, err)
 	}
 	n, used := binary.Uvarint(raw)
 	if used <= 0 || n > uint64(len(raw)) {
-		return rows, fmt.Errorf("%w: count", errPacked)
+		return nil, fmt.Errorf("%w: count", errPacked)
 	}
-	raw = raw[used:]
-	start := len(rows)
-	rows = append(rows, make([]store.Row, n)...)
-	for _, col := range packColumns {
-		if raw, err = unpackColumn(raw, rows[start:], col.set); err != nil {
-			return rows[:start], err
-		}
+	to, p := all.Extend(int(n)), packReader{raw: raw[used:]}
+	unpackColumn(&p, to.UID)
+	unpackColumn(&p, to.ModSeq)
+	unpackColumn(&p, to.ID)
+	unpackColumn(&p, to.Thread)
+	unpackColumn(&p, to.Received)
+	unpackColumn(&p, to.Saved)
+	unpackColumn(&p, to.Keywords)
+	unpackColumn(&p, to.Size)
+	unpackColumn(&p, to.Header)
+	unpackColumn(&p, to.Padding)
+	for i, v := range to.Padding {
+		to.System[i], to.Padding[i] = store.SystemFlags(v&31), v>>5&3
+		to.Saved[i] += to.Received[i]
 	}
-	return rows, nil
+	if p.short {
+		return nil, fmt.Errorf("%w: cut short", errPacked)
+	}
+	return to, nil
 }
 
-// unpackColumn reads one value for each of rows and returns what follows.
-func unpackColumn(raw []byte, rows []store.Row, set func(*store.Row, int64)) ([]byte, error) {
+// packReader is what is left of a segment.
+type packReader struct {
+	raw   []byte
+	short bool
+}
+
+// unpackColumn fills a column in. Most differences are one octet.
+func unpackColumn[T ~int64 | ~uint64 | ~uint32 | ~uint8](p *packReader, col []T) {
+	raw := p.raw
 	var last int64
-	for i := range rows {
-		d, used := binary.Varint(raw)
-		if used <= 0 {
-			return nil, fmt.Errorf("%w: cut short", errPacked)
+	for i := range col {
+		var d int64
+		if len(raw) > 0 && raw[0] < 0x80 {
+			d, raw = int64(raw[0]>>1)^-int64(raw[0]&1), raw[1:]
+		} else {
+			var used int
+			if d, used = binary.Varint(raw); used <= 0 {
+				p.short = true
+				return
+			}
+			raw = raw[used:]
 		}
-		raw = raw[used:]
 		last += d
-		set(&rows[i], last)
+		col[i] = T(last)
 	}
-	return raw, nil
+	p.raw = raw
 }

@@ -28,20 +28,34 @@ func randomRows(r *rand.Rand, n int, from imap.UID) []store.Row {
 	return rows
 }
 
+// rowsOf makes rows of columns.
+func rowsOf(c *store.Columns) []store.Row {
+	snap := store.NewSnapshotOf(store.Mailbox{}, nil, c)
+	rows := make([]store.Row, snap.Len())
+	for i := range rows {
+		rows[i] = snap.Row(i)
+	}
+	return rows
+}
+
 func TestPackRoundTrip(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(1, 0))
 	for _, n := range []int{0, 1, 2, 100, segmentRows} {
 		rows := randomRows(r, n, 1)
-		got, err := unpackRows(nil, packRows(rows))
-		if err != nil || !slices.Equal(got, rows) {
+		got, err := unpackInto(store.NewColumns(0), packRows(rows))
+		if err != nil || !slices.Equal(rowsOf(got), rows) {
 			t.Fatalf("%d rows: %v, or not what was packed", n, err)
 		}
 	}
-	rows := randomRows(r, 10, 1)
-	got, err := unpackRows(slices.Clone(rows[:3]), packRows(rows[3:]))
-	if err != nil || !slices.Equal(got, rows) {
-		t.Errorf("appended to others: %v, or not what was packed", err)
+	rows, all := randomRows(r, 10, 1), store.NewColumns(0)
+	for _, part := range [][]store.Row{rows[:3], rows[3:]} {
+		if _, err := unpackInto(all, packRows(part)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !slices.Equal(rowsOf(all), rows) {
+		t.Error("appended to others: not what was packed")
 	}
 }
 
@@ -60,8 +74,8 @@ func TestPackRefusesDamage(t *testing.T) {
 		"few columns":   append([]byte{packVersion}, s2.Encode(nil, raw[:len(raw)/2])...),
 		"many rows":     append([]byte{packVersion}, s2.Encode(nil, []byte{0xff, 0xff, 0xff, 0x7f})...),
 	} {
-		if rows, err := unpackRows(nil, segment); !errors.Is(err, errPacked) || len(rows) != 0 {
-			t.Errorf("%s: %d rows, %v", name, len(rows), err)
+		if rows, err := unpackInto(store.NewColumns(0), segment); !errors.Is(err, errPacked) || rows != nil {
+			t.Errorf("%s: %v, %v", name, rows, err)
 		}
 	}
 }
@@ -69,24 +83,34 @@ func TestPackRefusesDamage(t *testing.T) {
 func FuzzUnpackRows(f *testing.F) {
 	f.Add(packRows(randomRows(rand.New(rand.NewPCG(3, 0)), 5, 1)))
 	f.Fuzz(func(t *testing.T, segment []byte) {
-		rows, err := unpackRows(nil, segment)
+		rows, err := unpackInto(store.NewColumns(0), segment)
 		if err != nil {
 			return
 		}
-		again, err := unpackRows(nil, packRows(rows))
-		if err != nil || len(again) != len(rows) {
-			t.Errorf("%d rows become %d, %v", len(rows), len(again), err)
+		again, err := unpackInto(store.NewColumns(0), packRows(rowsOf(rows)))
+		if err != nil || again.Len() != rows.Len() {
+			t.Errorf("%d rows become %d, %v", rows.Len(), again.Len(), err)
 		}
 	})
 }
 
-func BenchmarkUnpackRows(b *testing.B) {
-	segment := packRows(randomRows(rand.New(rand.NewPCG(4, 0)), segmentRows, 1))
-	rows := make([]store.Row, 0, segmentRows)
+// BenchmarkUnpack makes a mailbox of 10 packed segments, whose messages came a second apart.
+func BenchmarkUnpack(b *testing.B) {
+	rows := randomRows(rand.New(rand.NewPCG(4, 0)), segmentRows, 1)
+	for i := range rows {
+		r := &rows[i]
+		r.ModSeq, r.ID, r.Thread = store.ModSeq(i+1), store.MessageID(1.7e12+i*1000)<<22, 0
+		r.Received, r.Saved, r.Flags.Keywords = 1.7e12+int64(i)*1000, 1.7e12+int64(i)*1000+5, 0
+	}
+	segment := packRows(rows)
 	b.ReportMetric(float64(len(segment))/segmentRows, "octets/message")
 	for b.Loop() {
-		if _, err := unpackRows(rows, segment); err != nil {
-			b.Fatal(err)
+		all := store.NewColumns(10 * segmentRows)
+		for range 10 {
+			if _, err := unpackInto(all, segment); err != nil {
+				b.Fatal(err)
+			}
 		}
+		store.NewSnapshotOf(store.Mailbox{}, nil, all)
 	}
 }
