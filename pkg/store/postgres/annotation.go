@@ -147,6 +147,9 @@ func (a *account) SetAnnotations(ctx context.Context, at store.Place, set ...sto
 		}
 		return nil
 	})
+	for _, p := range parts {
+		a.s.doubt(p.id, err)
+	}
 	if err != nil {
 		return failed("set annotations", err)
 	}

@@ -36,6 +36,7 @@ type cache struct {
 	boxes map[boxKey]*cached // guarded by mu
 	order list.List          // of *cached, last used first; guarded by mu
 	bytes int64              // guarded by mu
+	news  newsClock          // guarded by mu
 }
 
 // cached is a place in the cache. Except for key and what belongs to the running flight it is guarded by cache.mu.
@@ -45,8 +46,9 @@ type cached struct {
 	bytes            int64
 	now              *version // nil: not loaded yet
 	running, waiting *flight
-	stale            bool // something newer than now has been committed here since the last flight took off
-	heard            bool // other processes may have committed something since then
+	looked           moment // when the last look began that found now
+	outdated         moment // when something newer than now was last committed here
+	heard            moment // when other processes may last have committed something
 
 	differ int // belongs to the running flight: by how many messages the packed index is behind
 	drift  int // belongs to the running flight: by how much the counter of messages is known to be wrong
@@ -55,6 +57,7 @@ type cached struct {
 // flight is one look at the database on behalf of many.
 type flight struct {
 	known bool          // that there is something new
+	began moment        // when it took off
 	done  chan struct{} // closed when v and err are set
 	v     *version
 	err   error
@@ -170,8 +173,8 @@ func (c *cache) arrive(e *cached, f *flight, v *version, err error) *flight {
 func (c *cache) takeOff(e *cached, f *flight) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	f.known = f.known || e.stale // it may have to take off again
-	e.stale, e.heard = false, false
+	f.began = c.news.now
+	f.known = f.known || e.outdated > e.looked // it may have to take off again
 	return f.known
 }
 
@@ -179,8 +182,9 @@ func (c *cache) takeOff(e *cached, f *flight) bool {
 func (c *cache) outdate(key boxKey) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	at := c.news.next()
 	if e, ok := c.boxes[key]; ok {
-		e.stale = true
+		e.outdated = at
 	}
 }
 
@@ -188,8 +192,9 @@ func (c *cache) outdate(key boxKey) {
 func (c *cache) hear(key boxKey) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	at := c.news.next()
 	if e, ok := c.boxes[key]; ok {
-		e.heard = true
+		e.heard = at
 	}
 }
 
@@ -197,21 +202,39 @@ func (c *cache) hear(key boxKey) {
 func (c *cache) hearAll() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	at := c.news.next()
 	for _, e := range c.boxes {
-		e.heard = true
+		e.heard = at
 	}
+	c.news.all = at
 }
 
 // known returns the newest version there is in memory, if that goes up to at and nobody has heard of anything newer, or nil.
 func (c *cache) known(key boxKey, at store.ModSeq) *version {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.knownLocked(key, at)
+}
+
+func (c *cache) knownLocked(key boxKey, at store.ModSeq) *version {
 	e, ok := c.boxes[key]
-	if !ok || e.stale || e.heard || e.running != nil || e.now == nil || e.now.snap.ModSeq() < at {
+	if !ok || max(e.outdated, e.heard) > e.looked || e.running != nil || e.now == nil || e.now.snap.ModSeq() < at {
 		return nil
 	}
 	c.order.MoveToFront(e.place)
 	return e.now
+}
+
+// sure is known for one who knows that nobody else writes: then it is what the database has.
+func (c *cache) sure(key boxKey, at store.ModSeq) *version {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	v := c.knownLocked(key, at)
+	if v == nil || !c.news.good(key.account, c.boxes[key].looked) {
+		return nil
+	}
+	c.metrics.cacheHits.Inc()
+	return v
 }
 
 // step begins a flight that looks at nothing: for a change that was made here, to the version at since. Without that
@@ -250,6 +273,9 @@ func (c *cache) land(e *cached, f *flight) *flight {
 	case f.err == nil && f.v != e.now:
 		e.now = f.v
 		c.weigh(e)
+	}
+	if f.err == nil {
+		e.looked = max(e.looked, f.began)
 	}
 	if e.now == nil && e.running == nil {
 		c.drop(e)

@@ -93,6 +93,7 @@ func (s *Store) DeleteAccount(ctx context.Context, id store.AccountID) error {
 	}
 	_, err := s.exec(ctx, sqlDeleteAccount, id)
 	s.keys.cached.drop(id)
+	s.cache.outdateTree(id) // what was there when the deletion began is gone as well
 	return failed("delete account", err)
 }
 

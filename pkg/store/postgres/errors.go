@@ -22,17 +22,18 @@ const (
 	divisionByZero       = "22012"
 	serializationFailure = "40001"
 	deadlockDetected     = "40P01"
+	lockNotAvailable     = "55P03"
 )
 
 // unavailable are the SQLSTATEs, and the classes of them, that say "not now" rather than "not so".
 var unavailable = map[string]bool{
-	"08":    true, // connection exception
-	"53":    true, // insufficient resources: disk full, too many connections
-	"57":    true, // operator intervention: shutdown, cancel (a deadline), starting up
-	"58":    true, // system error
-	"40":    true, // deadlock, serialization failure, after our own retry
-	"55P03": true, // lock not available
-	"25006": true, // read-only transaction: a standby
+	"08":             true, // connection exception
+	"53":             true, // insufficient resources: disk full, too many connections
+	"57":             true, // operator intervention: shutdown, cancel (a deadline), starting up
+	"58":             true, // system error
+	"40":             true, // deadlock, serialization failure, after our own retry
+	lockNotAvailable: true,
+	"25006":          true, // read-only transaction: a standby
 }
 
 // failed wraps an error with the operation and, where the caller can act on it, with one of store's. It returns nil for

@@ -176,9 +176,15 @@ func (l *lane) commit(ctx context.Context, batch []*delivery) {
 // finish publishes and answers.
 func finish(batch []*delivery, err error) {
 	for _, d := range batch {
-		if err == nil && len(d.live()) > 0 {
+		key := boxKey{d.a.id, d.box}
+		switch {
+		case err != nil:
+			d.a.s.doubt(d.a.id, err)
+		case len(d.live()) == 0:
+			d.a.s.cache.outdate(key) // it had come when nobody could say so
+		default:
 			d.a.s.published(d.a.id, d.box)
-			d.a.s.grams.delivered(boxKey{d.a.id, d.box}, len(d.live()))
+			d.a.s.grams.delivered(key, len(d.live()))
 		}
 		d.done <- err
 	}

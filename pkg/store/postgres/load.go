@@ -25,6 +25,7 @@ func (s *Store) load(ctx context.Context, e *cached) (*version, error) {
 
 // loadVersion reads what was packed and what happened since, or all rows if nothing of use was packed.
 func (s *Store) loadVersion(ctx context.Context, e *cached) (*version, error) {
+	began := s.cache.moment()
 	var l loading
 	if err := s.pool.SendBatch(ctx, l.queue(e.key)).Close(); err != nil {
 		return nil, err
@@ -39,6 +40,7 @@ func (s *Store) loadVersion(ctx context.Context, e *cached) (*version, error) {
 		snap, differ, _ = l.snapshot()
 	}
 	e.differ = differ
+	s.opened(e.key, l.state, began)
 	return &version{snap: snap, box: l.box}, nil
 }
 

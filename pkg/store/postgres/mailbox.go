@@ -412,6 +412,7 @@ func (a *account) Subscribe(ctx context.Context, name string, on bool) error {
 		return a.subscribe(ctx, name)
 	}
 	tag, err := a.s.exec(ctx, sqlUnsubscribe, a.id, name)
+	a.s.doubt(a.id, err)
 	if err == nil && tag.RowsAffected() > 0 {
 		a.s.published(a.id)
 	}
@@ -424,6 +425,7 @@ func (a *account) subscribe(ctx context.Context, name string) error {
 	tag, err := a.s.exec(ctx, sqlSubscribe, a.id, name, most)
 	switch {
 	case err != nil:
+		a.s.doubt(a.id, err)
 		return failed("subscribe", err)
 	case tag.RowsAffected() > 0:
 		a.s.published(a.id)

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"strconv"
 	"strings"
 	"sync"
@@ -160,8 +159,8 @@ func (s *Store) sendNotes(ctx context.Context) {
 
 func (s *Store) sendNote(ctx context.Context) error {
 	notes, since := s.notify.take(s.ids.number())
-	if len(notes) == 0 {
-		return nil
+	if len(notes) == 0 || s.presence.alone() {
+		return nil // who comes later looks for himself
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -173,19 +172,30 @@ func (s *Store) sendNote(ctx context.Context) error {
 	return err
 }
 
-// listen hears what other processes have changed. It owns one connection; when that is lost it gets another and wakes
-// everyone, for notes may have been lost with it.
-func (s *Store) listen(ctx context.Context) {
+// listen hears what other processes have changed. It owns one connection, the first of which is conn; when that is lost it gets
+// another and wakes everyone, for notes may have been lost with it. The last one is for Close.
+func (s *Store) listen(ctx context.Context, conn *pgx.Conn) {
 	backoff := 50 * time.Millisecond
 	for {
-		err := s.listenOnce(ctx, func() {
-			backoff = 50 * time.Millisecond
-			s.outage.report("listen", nil)
-			s.wakeAll()
-			s.logins.changed(0)
-		})
+		var err error
+		if conn == nil {
+			if conn, err = s.appear(ctx); err == nil {
+				backoff = 50 * time.Millisecond
+				s.outage.report("listen", nil)
+				s.wakeAll()
+				s.logins.changed(0)
+			}
+		}
+		if err == nil {
+			err = s.attend(ctx, conn)
+		}
 		if ctx.Err() != nil {
+			s.listener = conn
 			return
+		}
+		if conn != nil {
+			closeConn(conn)
+			conn = nil
 		}
 		s.outage.report("listen", err)
 		select {
@@ -197,25 +207,27 @@ func (s *Store) listen(ctx context.Context) {
 	}
 }
 
-func (s *Store) listenOnce(ctx context.Context, ready func()) error {
+// appear makes the connection on which this process listens, and by which others know of it.
+func (s *Store) appear(ctx context.Context) (*pgx.Conn, error) {
 	cfg := s.pool.Config().ConnConfig
 	cfg.Tracer = nil // it waits for hours; that is not the time of a statement
 	dial, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	conn, err := pgx.ConnectConfig(dial, cfg)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer closeConn(conn)
-	if _, err := conn.Exec(dial, `listen `+channel); err != nil {
-		return err
+	if _, err = conn.Exec(dial, `listen `+channel); err == nil {
+		err = s.enter(ctx, conn)
 	}
-	ready()
-	for {
-		if err := s.hear(ctx, conn); err != nil {
-			return err
-		}
+	if err == nil {
+		_, err = s.upkeep(ctx, conn)
 	}
+	if err != nil {
+		closeConn(conn)
+		return nil, err
+	}
+	return conn, nil
 }
 
 func closeConn(conn *pgx.Conn) {
@@ -224,25 +236,12 @@ func closeConn(conn *pgx.Conn) {
 	_ = conn.Close(ctx) // it is of no more use, whatever the error
 }
 
-// hear waits for one notification, or for a sign of life after a while without.
-func (s *Store) hear(ctx context.Context, conn *pgx.Conn) error {
-	quiet, cancel := context.WithTimeout(ctx, listenPing)
-	defer cancel()
-	n, err := conn.WaitForNotification(quiet)
-	if err == nil {
-		s.heard(n)
-		return nil
+// heard wakes those whom a notification concerns. Our own were woken at the commit. It reports whether a process that has just
+// begun asks for room.
+func (s *Store) heard(n *pgconn.Notification) (room bool) {
+	if from, rest, _ := strings.Cut(n.Payload, "|"); rest == noteRoom {
+		return from != strconv.Itoa(s.ids.number())
 	}
-	if ctx.Err() != nil || !pgconn.Timeout(err) && !errors.Is(err, context.DeadlineExceeded) {
-		return err
-	}
-	ping, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	return conn.Ping(ping)
-}
-
-// heard wakes those whom a notification concerns. Our own were woken at the commit.
-func (s *Store) heard(n *pgconn.Notification) {
 	node, boxes, all, ok := decodeNote(n.Payload)
 	switch {
 	case !ok || node == s.ids.number():
@@ -258,6 +257,7 @@ func (s *Store) heard(n *pgconn.Notification) {
 			s.hub.Wake(key.account, key.box)
 		}
 	}
+	return false
 }
 
 // wakeAll is for when anything may have changed.

@@ -17,6 +17,7 @@ import (
 var wholeTables = []string{
 	"sqlAccounts", "sqlAliases", "sqlForeignKey", "sqlSomeKey", "sqlStray0", "sqlStray1", "sqlStray2", "sqlStray3", "sqlOldJournals", "sqlSchemaVersion",
 	"sqlOldDeliveries", "sqlOldExpunged",
+	"sqlOthers",                             // processes, 1,023 at most
 	"sqlBans", "sqlOldBans", "sqlOldPlaces", // few rows: bans in force, and a narrow one for each network an account logs in from
 	"sqlReadOpened", // a row for each process
 }

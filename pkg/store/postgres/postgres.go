@@ -38,12 +38,14 @@ type Options struct {
 	IndexFrom          int           // messages from which on a mailbox is indexed for search; 0 means DefaultIndexFrom, negative none
 	IndexLoad          int           // of a processor, in percent, for indexing; 0 means DefaultIndexLoad
 	Node               int           // 1 to 1023, unique among processes; 0 takes a free one
+	Alone              bool          // answer from memory while no other process is on the database; rows must not be changed by hand then
 
 	Log        *zap.Logger           // nil means none
 	Registerer prometheus.Registerer // for metrics; nil means none
 
 	sizes       gramSizes     // tests set them
 	openedEvery time.Duration // and this
+	patience    patience      // and these
 }
 
 func (o Options) withDefaults() Options {
@@ -59,6 +61,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.IndexLoad, DefaultIndexLoad)
 	setDefault(&o.sizes, gramSizes{docs: segmentDocs, merge: mergeCount, read: readAtOnce, batch: batchOctets})
 	setDefault(&o.openedEvery, openedEvery)
+	setDefault(&o.patience, defaultPatience)
 	if o.Log == nil {
 		o.Log = zap.NewNop()
 	}
@@ -159,10 +162,10 @@ func (s *Store) start(ctx context.Context) error {
 	if err := s.register(ctx, background); err != nil {
 		return err
 	}
-	s.startLanes(background)
-	if err := s.startReaders(background); err != nil {
+	if err := s.startReaders(ctx, background); err != nil { // others make room before we write
 		return err
 	}
+	s.startLanes(background)
 	if s.opts.Warm {
 		s.background(background, s.warmUp)
 		s.background(background, s.keepOpened)
@@ -179,6 +182,9 @@ func (s *Store) Close() {
 	s.running.Wait()
 	s.deliveries.Close()
 	s.pool.Close()
+	if s.listener != nil {
+		closeConn(s.listener) // others rely on it that we write no more
+	}
 }
 
 // background runs f in a goroutine that Close waits for. f must return soon after its context ends.

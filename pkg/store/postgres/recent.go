@@ -29,16 +29,14 @@ func newRecents() *recents {
 	return &recents{marks: make(map[boxKey]imap.UID), behind: make(map[boxKey]bool)}
 }
 
-// mark returns the place of a mailbox's mark, given what the database says.
-func (r *recents) mark(key boxKey, row imap.UID) imap.UID {
+// mark keeps a mailbox's mark, given what the database says.
+func (r *recents) mark(key boxKey, row imap.UID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.marks) > recentsKept {
 		r.forget()
 	}
-	at := max(row, r.marks[key], 1)
-	r.marks[key] = at
-	return at
+	r.marks[key] = max(row, r.marks[key], 1)
 }
 
 // forget drops the marks the database has. The caller holds mu.
@@ -50,10 +48,13 @@ func (r *recents) forget() {
 	}
 }
 
-// count returns how many messages of snap nobody has claimed.
-func (r *recents) count(key boxKey, row imap.UID, snap *store.Snapshot) uint32 {
-	i, _ := snap.Find(r.mark(key, row))
-	return uint32(snap.Len() - i)
+// count returns how many messages of snap nobody has claimed; ok is false if that is not known here.
+func (r *recents) count(key boxKey, snap *store.Snapshot) (n uint32, ok bool) {
+	r.mu.Lock()
+	mark, ok := r.marks[key]
+	r.mu.Unlock()
+	i, _ := snap.Find(mark)
+	return uint32(snap.Len() - i), ok
 }
 
 // claim moves the mark to upTo and returns where it was; ok is false if that is not known here.

@@ -59,12 +59,17 @@ func (st *state) flagKeywords(known int) []imap.Flag {
 	return flags
 }
 
-// Open implements store.Account. A mailbox that is cached and has not changed costs one statement.
+// Open implements store.Account. A mailbox that is cached and has not changed costs one statement, and none while this process
+// is alone on the database.
 func (a *account) Open(ctx context.Context, name string) (store.Mailbox, *store.Snapshot, error) {
 	name, err := store.CanonicalName(name)
 	if err != nil {
 		return store.Mailbox{}, nil, fmt.Errorf("open mailbox: %w: %w", store.ErrNotFound, err)
 	}
+	if box, snap, ok := a.remembered(name); ok {
+		return box, snap, nil
+	}
+	began := a.s.cache.moment()
 	st, err := scanState(a.s.pool.QueryRow(ctx, sqlStateByName, a.id, name))
 	if err != nil {
 		return store.Mailbox{}, nil, failed("open mailbox", err)
@@ -77,9 +82,12 @@ func (a *account) Open(ctx context.Context, name string) (store.Mailbox, *store.
 			return store.Mailbox{}, nil, failed("open mailbox", err)
 		}
 		st.box = v.box
+	} else {
+		a.s.cache.confirm(key, v, st.box, began)
 	}
+	a.s.opened(key, st, began)
 	a.s.live.saw(key, v.snap.ModSeq())
-	st.box.Recent = a.s.recent.count(key, st.recent, v.snap)
+	st.box.Recent, _ = a.s.recent.count(key, v.snap)
 	return st.box, v.snap, nil
 }
 
@@ -87,33 +95,38 @@ func (a *account) Open(ctx context.Context, name string) (store.Mailbox, *store.
 // a backup was restored. The picture such a session has cannot be mended.
 var errBackwards = fmt.Errorf("the database has gone back in time: %w", store.ErrNotFound)
 
-// Refresh implements store.Account. Without news it costs one statement; with news one more round trip, of a fixed
-// number of statements. Sessions that ask together share them.
+// Refresh implements store.Account. Without news it costs one statement, and none while this process is alone on the database;
+// with news one more round trip, of a fixed number of statements. Sessions that ask together share them.
 func (a *account) Refresh(ctx context.Context, have *store.Snapshot) (*store.Snapshot, store.Changes, error) {
 	key := boxKey{a.id, have.Mailbox()}
+	if a.s.presence.alone() {
+		if v := a.s.cache.sure(key, have.ModSeq()); v != nil {
+			return a.s.told(key, v, have)
+		}
+	}
 	v, err := a.s.cache.refresh(ctx, key, have, false)
 	if err != nil {
 		return nil, store.Changes{}, failed("refresh mailbox", err)
 	}
-	a.s.live.saw(key, v.snap.ModSeq())
-	switch at := have.ModSeq(); {
-	case v.snap.ModSeq() < at:
-		return nil, store.Changes{}, failed("refresh mailbox", errBackwards)
-	case v.snap.ModSeq() == at:
-		return have, store.Changes{Since: at, Until: at, Complete: true}, nil
-	}
-	return v.snap, v.since(have), nil
+	return a.s.told(key, v, have)
 }
 
 // RefreshTo implements store.Account: without SQL, if this process knows of nothing that came after the caller's change.
 func (a *account) RefreshTo(ctx context.Context, have *store.Snapshot, at store.ModSeq) (*store.Snapshot, store.Changes, error) {
 	key := boxKey{a.id, have.Mailbox()}
-	v := a.s.cache.known(key, max(at, have.ModSeq()))
-	if v == nil {
-		return a.Refresh(ctx, have)
+	if v := a.s.cache.known(key, max(at, have.ModSeq())); v != nil {
+		return a.s.told(key, v, have)
 	}
-	a.s.live.saw(key, v.snap.ModSeq())
-	if v.snap.ModSeq() == have.ModSeq() {
+	return a.Refresh(ctx, have)
+}
+
+// told gives v to a session that has seen have.
+func (s *Store) told(key boxKey, v *version, have *store.Snapshot) (*store.Snapshot, store.Changes, error) {
+	s.live.saw(key, v.snap.ModSeq())
+	switch at := have.ModSeq(); {
+	case v.snap.ModSeq() < at:
+		return nil, store.Changes{}, failed("refresh mailbox", errBackwards)
+	case v.snap.ModSeq() == at:
 		return have, v.since(have), nil
 	}
 	return v.snap, v.since(have), nil
@@ -254,19 +267,23 @@ func (d *delta) readArrivals(rows pgx.Rows) (err error) {
 func (d *delta) apply(base *store.Snapshot, drift int) (*store.Snapshot, store.Changes, bool) {
 	ch := store.Changes{Since: base.ModSeq(), Until: d.box.ModSeq, Complete: true}
 	ch.Flagged, ch.Removed = replay(base, d.journal)
-	next := store.Delta{
-		ModSeq: d.box.ModSeq, UIDNext: d.box.UIDNext, Keywords: d.flagKeywords(len(base.Keywords())),
-		Added: d.arrivals, Flagged: ch.Flagged,
-	}
-	for _, e := range ch.Removed {
-		next.Removed = append(next.Removed, e.UID)
-	}
+	next := deltaBy(ch)
+	next.UIDNext, next.Keywords, next.Added = d.box.UIDNext, d.flagKeywords(len(base.Keywords())), d.arrivals
 	for i := range d.arrivals {
 		r := &d.arrivals[i]
 		ch.Added = append(ch.Added, store.Entry{UID: r.UID, ModSeq: r.ModSeq, Flags: r.Flags})
 	}
 	snap := base.Next(next)
 	return snap, ch, snap.Len() == int(d.box.Messages)+drift
+}
+
+// deltaBy is what leads to a version by changes without arrivals.
+func deltaBy(ch store.Changes) store.Delta {
+	d := store.Delta{ModSeq: ch.Until, Flagged: ch.Flagged}
+	for _, e := range ch.Removed {
+		d.Removed = append(d.Removed, e.UID)
+	}
+	return d
 }
 
 // advance brings a mailbox up to date. known says that there is something newer than e.now. It runs in e's flight.
@@ -323,10 +340,8 @@ func (s *Store) committed(key boxKey, box *lockedBox) {
 		}
 	}()
 	ch := store.Changes{Since: box.modSeq, Until: box.next(), Flagged: box.did.Flagged, Removed: box.did.Removed, Complete: true}
-	next := store.Delta{ModSeq: ch.Until, UIDNext: v.snap.UIDNext(), Flagged: ch.Flagged}
-	for _, e := range ch.Removed {
-		next.Removed = append(next.Removed, e.UID)
-	}
+	next := deltaBy(ch)
+	next.UIDNext = v.snap.UIDNext()
 	snap := v.snap.Next(next)
 	e.differ += changeCount(ch)
 	s.saveLater(e, snap)

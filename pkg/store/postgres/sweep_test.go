@@ -160,7 +160,7 @@ func TestSweepOnce(t *testing.T) {
 	if n := f.number(`select count(*) from deliveries`); n != 0 {
 		t.Error("and then nobody does")
 	}
-	if n := f.number(`select count(*) from pg_locks where locktype = 'advisory' and database = (select oid from pg_database where datname = current_database())`); n != 0 {
+	if n := f.number(`select count(*) from pg_locks where locktype = 'advisory' and mode = 'ExclusiveLock' and database = (select oid from pg_database where datname = current_database())`); n != 0 {
 		t.Errorf("%d locks are left", n)
 	}
 }

@@ -117,6 +117,8 @@ func (x *across) commit(ctx context.Context) (data imap.CopyData, err error) {
 		return err
 	})
 	if err != nil {
+		x.from.s.doubt(x.from.id, err)
+		x.to.s.doubt(x.to.id, err)
 		return imap.CopyData{}, err
 	}
 	if dst.changed {

@@ -27,6 +27,9 @@ type reading struct {
 	verdicts *lru[verdictKey, *verdicts]
 	recent   *recents
 	live     *live
+	presence *presence
+	listener *pgx.Conn // the last one, when listen has ended
+	names    *lru[openName, opening]
 	notify   *notifier
 	leases   *leases
 	outage   *outage
@@ -50,6 +53,8 @@ func newReading(o Options, m *Metrics) reading {
 		verdicts: newLRU[verdictKey, *verdicts](verdictsKept),
 		recent:   newRecents(),
 		live:     newLive(),
+		presence: newPresence(),
+		names:    newLRU[openName, opening](keysCached),
 		notify:   newNotifier(),
 		leases:   newLeases(),
 		outage:   &outage{log: o.Log},
@@ -57,12 +62,17 @@ func newReading(o Options, m *Metrics) reading {
 	}
 }
 
-// startReaders starts the background work of the reading half; it ends with background.
-func (s *Store) startReaders(background context.Context) error {
+// startReaders makes the process known to others and starts the background work of the reading half; it ends with background.
+func (s *Store) startReaders(ctx, background context.Context) error {
 	s.cache.advance, s.cache.save, s.cache.life = s.advance, s.saveEvicted, background
 	s.windows.life = background
+	conn, err := s.appear(ctx)
+	if err != nil {
+		return err
+	}
+	s.background(background, func(ctx context.Context) { s.listen(ctx, conn) })
 	for _, work := range []func(context.Context){
-		s.listen, s.sendNotes, s.poll, s.keepPacked, s.keepKeys, s.keepRecent, s.keepLeases, s.keepSwept,
+		s.sendNotes, s.poll, s.keepPacked, s.keepKeys, s.keepRecent, s.keepLeases, s.keepSwept,
 		s.keepIndexed,
 	} {
 		s.background(background, work)
@@ -93,6 +103,9 @@ func (s *Store) published(id store.AccountID, boxes ...store.MailboxID) {
 
 // announce is the part of published that speaks to others.
 func (s *Store) announce(id store.AccountID, boxes ...store.MailboxID) {
+	if len(boxes) == 0 {
+		s.cache.outdateTree(id)
+	}
 	s.hub.Wake(id, boxes...)
 	s.notify.add(id, boxes)
 }

@@ -21,11 +21,17 @@ import (
 	"postern/pkg/store"
 )
 
-// listening waits until so many stores listen to the database. Each wakes everybody once then, which may be a little later.
+// sqlPresent counts the connections that hold the lock by which processes know of each other.
+const sqlPresent = `
+select count(*)
+from pg_locks
+where locktype = 'advisory' and database = (select oid from pg_database where datname = current_database())
+  and objid::bigint = $1::bigint & 4294967295 and mode = $2 and granted`
+
+// listening waits until so many stores listen to the database. One that does so again wakes everybody once, which may be a
+// little later.
 func (f *fixture) listening(n int64) {
-	f.await("the listeners", func() bool {
-		return f.number(`select count(*) from pg_stat_activity where datname = current_database() and query = 'listen postern' and state = 'idle'`) == n
-	})
+	f.await("the listeners", func() bool { return f.number(sqlPresent, presenceLock, "ShareLock") == n })
 }
 
 // forOne returns of what a Watch was woken for what is not everything: see listening.
@@ -101,11 +107,10 @@ func TestListenerReconnects(t *testing.T) {
 	f.listening(2)
 	w := f.s.Watch(f.a.id)
 	defer w.Close()
-	f.exec(`select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and query = 'listen postern'`)
+	f.exec(`select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and mode = 'ShareLock' and ` +
+		`database = (select oid from pg_database where datname = current_database())`)
 	f.woken(w)
-	f.await("listeners anew", func() bool {
-		return f.number(`select count(*) from pg_stat_activity where datname = current_database() and query = 'listen postern' and state = 'idle'`) == 2
-	})
+	f.listening(2)
 	w.Take()
 	if err := f.on(other).Subscribe(t.Context(), "x", true); err != nil {
 		t.Fatal(err)

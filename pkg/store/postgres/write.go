@@ -57,6 +57,7 @@ func (a *account) writePiped(ctx context.Context, op string, boxes []store.Mailb
 		return steps(p, at)
 	})
 	if err != nil {
+		a.s.doubt(a.id, err)
 		return failed(op, err)
 	}
 	var changed []store.MailboxID
@@ -82,6 +83,7 @@ func (a *account) writeTree(ctx context.Context, op string, steps func(tx pgx.Tx
 		return steps(tx)
 	})
 	if err != nil {
+		a.s.doubt(a.id, err)
 		return failed(op, err)
 	}
 	a.s.published(a.id)
