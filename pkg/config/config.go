@@ -36,10 +36,11 @@ type Config struct {
 
 // Database is the PostgreSQL that keeps the mail.
 type Database struct {
-	URL            string // empty: a private PostgreSQL
-	URLFile        string
-	MigrateOnStart bool
-	MaxConns       int
+	URL              string // empty: a private PostgreSQL
+	URLFile          string
+	MigrateOnStart   bool
+	MaxConns         int
+	AnswerFromMemory bool
 }
 
 // Embedded is about the private PostgreSQL.

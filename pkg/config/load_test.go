@@ -58,7 +58,7 @@ func TestDefaults(t *testing.T) {
 	common := Directory{Only: true, Timeout: 5 * time.Second, Cache: 10 * time.Minute, Questions: 16}
 	want := &Config{
 		DataDir: "/var/lib/postern", Hostname: "mail.example.org", DrainTimeout: 30 * time.Second,
-		Database: Database{MigrateOnStart: true, MaxConns: 32},
+		Database: Database{MigrateOnStart: true, MaxConns: 32, AnswerFromMemory: true},
 		IMAP:     IMAP{Listen: []string{":993"}, IdleKeepalive: 2 * time.Minute, Answers: 64 << 20, ShareWithAnyone: true},
 		POP3:     POP3{Listen: []string{":995"}},
 		LMTP: LMTP{

@@ -76,6 +76,12 @@ var mainSettings = []setting{
 		field: func(c *Config) any { return &c.Database.MaxConns },
 	},
 	{
+		key: "database.answer_from_memory", preset: "true",
+		doc: "Whether what is in memory is enough for SELECT and NOOP while no other process of Postern is on the database. Processes\n" +
+			"know of each other by a lock. Say false if something else changes the tables of mail.",
+		field: func(c *Config) any { return &c.Database.AnswerFromMemory },
+	},
+	{
 		key:   "embedded.bin_dir",
 		doc:   "Folder of initdb and postgres for the private PostgreSQL. Default: PATH, then the usual places.",
 		field: func(c *Config) any { return &c.Embedded.BinDir },

@@ -8,7 +8,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
 	"postern/pkg/embedded"
@@ -29,25 +28,19 @@ const connsKept = 8
 
 // OpenBackend opens the store for serving. A private PostgreSQL becomes this process's own.
 func OpenBackend(ctx context.Context, o Options) (*Backend, error) {
-	return open(ctx, o, use{start: embedded.Start, conns: connsKept, warm: true})
+	return open(ctx, o, postgres.Options{KeepConns: connsKept, Warm: true, Alone: o.Config.Database.AnswerFromMemory}, embedded.Start)
 }
 
 // OpenForCommand opens the store for a command that works beside a running gateway and without one: a private PostgreSQL
 // that runs is used, one that does not is started until Close.
 func OpenForCommand(ctx context.Context, o Options) (*Backend, error) {
-	return open(ctx, o, use{start: embedded.Open})
+	return open(ctx, o, postgres.Options{}, embedded.Open)
 }
 
 type starter func(context.Context, embedded.Options) (*embedded.Server, error)
 
-// use is what a server does otherwise than a command.
-type use struct {
-	start starter // the private PostgreSQL
-	conns int32   // are kept
-	warm  bool    // mailboxes that servers before this one had in memory are loaded
-}
-
-func open(ctx context.Context, o Options, u use) (*Backend, error) {
+// open fills in what both uses of a store have in common.
+func open(ctx context.Context, o Options, use postgres.Options, start starter) (*Backend, error) {
 	if o.Log == nil {
 		o.Log = zap.NewNop()
 	}
@@ -66,7 +59,7 @@ func open(ctx context.Context, o Options, u use) (*Backend, error) {
 			zap.String("file", o.Config.Crypt.MasterKeyFile))
 	}
 	b := &Backend{log: o.Log}
-	url, err := b.database(ctx, o, u.start)
+	url, err := b.database(ctx, o, start)
 	if err != nil {
 		return nil, err
 	}
@@ -76,17 +69,15 @@ func open(ctx context.Context, o Options, u use) (*Backend, error) {
 			return nil, unreachable(o, err)
 		}
 	}
-	var metrics prometheus.Registerer
+	use.URL, use.MasterKey, use.Log = url, key, o.Log.Named("store")
 	if o.Registry != nil {
-		metrics = o.Registry
+		use.Registerer = o.Registry
 	}
-	b.Store, err = postgres.Open(ctx, postgres.Options{
-		URL: url, MasterKey: key, Compression: o.Config.Store.Compression, CacheBytes: o.Config.Store.Cache,
-		Undelete: positive(o.Config.Store.Undelete), MaxConns: int32(o.Config.Database.MaxConns), KeepConns: u.conns, Warm: u.warm,
-		IndexFrom: positive(o.Config.Store.IndexFrom), IndexLoad: o.Config.Store.IndexLoad,
-		MaxMailboxes: o.Config.Limits.MailboxesPerAccount,
-		LoginHistory: o.Config.Auth.History, RecipientDelimiter: o.Config.LMTP.RecipientDelimiter, Log: o.Log.Named("store"), Registerer: metrics,
-	})
+	use.Compression, use.CacheBytes, use.Undelete = o.Config.Store.Compression, o.Config.Store.Cache, positive(o.Config.Store.Undelete)
+	use.IndexFrom, use.IndexLoad = positive(o.Config.Store.IndexFrom), o.Config.Store.IndexLoad
+	use.MaxConns, use.MaxMailboxes = int32(o.Config.Database.MaxConns), o.Config.Limits.MailboxesPerAccount
+	use.LoginHistory, use.RecipientDelimiter = o.Config.Auth.History, o.Config.LMTP.RecipientDelimiter
+	b.Store, err = postgres.Open(ctx, use)
 	if err != nil {
 		b.Close()
 		if errors.Is(err, postgres.ErrMasterKey) {

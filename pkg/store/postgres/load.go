@@ -40,7 +40,7 @@ func (s *Store) loadVersion(ctx context.Context, e *cached) (*version, error) {
 		snap, differ, _ = l.snapshot()
 	}
 	e.differ = differ
-	s.opened(e.key, l.state, began)
+	s.remember(e.key, l.state, began)
 	return &version{snap: snap, box: l.box}, nil
 }
 

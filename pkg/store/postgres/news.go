@@ -116,8 +116,8 @@ type opening struct {
 	looked moment
 }
 
-// opened remembers a mailbox's name, and from where on its messages are recent.
-func (s *Store) opened(key boxKey, st *state, looked moment) {
+// remember keeps a mailbox's name, and from where on its messages are recent.
+func (s *Store) remember(key boxKey, st *state, looked moment) {
 	s.recent.mark(key, st.recent)
 	s.names.put(openName{key.account, st.box.Name}, opening{st.box.ID, looked})
 }

@@ -85,7 +85,7 @@ func (a *account) Open(ctx context.Context, name string) (store.Mailbox, *store.
 	} else {
 		a.s.cache.confirm(key, v, st.box, began)
 	}
-	a.s.opened(key, st, began)
+	a.s.remember(key, st, began)
 	a.s.live.saw(key, v.snap.ModSeq())
 	st.box.Recent, _ = a.s.recent.count(key, v.snap)
 	return st.box, v.snap, nil
