@@ -10,7 +10,8 @@
 //     who has seen n will never later find n-1, and there is nothing to deadlock with. A transaction touches one
 //     account; the lanes' combined deliveries, which lock in (account, mailbox) order, are the exception.
 //  6. Committing publishes. No caller can forget to notify, because no caller can notify: write and the lanes do.
-//  7. A notification is a hint; the mod-sequence is the truth.
+//  7. A notification is a hint; the mod-sequence is the truth. Memory is as true while nobody else writes, which a lock tells
+//     (presence); then a look asks nobody (cache.sure).
 //  8. A message's octets never change and are parsed once, on arrival.
 //  9. A visible message has its body. Blob first, row second, one commit for the row; what a crash leaves behind is named
 //     in blob_gc and swept.

@@ -86,6 +86,9 @@ func (a *account) Mailbox(ctx context.Context, name string) (store.Mailbox, erro
 	if err != nil {
 		return store.Mailbox{}, fmt.Errorf("mailbox: %w: %w", store.ErrNotFound, err)
 	}
+	if box, _, ok := a.remembered(canonical); ok {
+		return box, nil
+	}
 	if err := a.settleRecent(ctx); err != nil {
 		return store.Mailbox{}, err
 	}

@@ -24,6 +24,8 @@ type Metrics struct {
 	keyBytes     prometheus.Gauge
 	keysMade     prometheus.Counter
 	notifyDelay  prometheus.Histogram
+	alone        prometheus.GaugeFunc
+	presence     atomic.Pointer[presence]
 	bodyErrors   prometheus.Counter
 	sweptBodies  prometheus.Counter
 	indexed      prometheus.Counter
@@ -82,9 +84,20 @@ func (m *Metrics) gauges() {
 	m.connsTotal = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "postern_sql_connections", Help: "Database connections open.",
 	}, m.stat(func(s *pgxpool.Stat) float64 { return float64(s.TotalConns()) }))
+	m.alone = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "postern_alone", Help: "1 while no other process is on the database, so that what is in memory is enough.",
+	}, m.aloneness)
 	m.connsAwaited = prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "postern_sql_connection_waits_total", Help: "How often a connection had to be waited for.",
 	}, m.stat(func(s *pgxpool.Stat) float64 { return float64(s.EmptyAcquireCount()) }))
+}
+
+// aloneness is 1 while the process is alone.
+func (m *Metrics) aloneness() float64 {
+	if p := m.presence.Load(); p != nil && p.alone() {
+		return 1
+	}
+	return 0
 }
 
 // stat reads from the pool, once there is one.
@@ -102,7 +115,8 @@ func (m *Metrics) register(r prometheus.Registerer) error {
 		return nil
 	}
 	for _, c := range []prometheus.Collector{
-		m.times, m.statements, m.cacheHits, m.cacheMisses, m.cacheBytes, m.warmed, m.keyBytes, m.keysMade, m.notifyDelay, m.bodyErrors, m.sweptBodies,
+		m.times, m.statements, m.cacheHits, m.cacheMisses, m.cacheBytes, m.warmed, m.keyBytes, m.keysMade, m.notifyDelay, m.alone,
+		m.bodyErrors, m.sweptBodies,
 		m.connsInUse, m.connsTotal, m.connsAwaited, m.indexed, m.unindexed, m.indexMerged, m.indexLag,
 	} {
 		if err := r.Register(c); err != nil {

@@ -160,11 +160,15 @@ func (s *Store) upkeep(ctx context.Context, conn *pgx.Conn) (time.Duration, erro
 	if s.opts.Alone && !s.presence.held() {
 		return s.opts.patience.try, s.tryAlone(ctx, conn)
 	}
-	if err := conn.Ping(ctx); err != nil {
-		return 0, err
-	}
 	if !s.presence.held() {
-		return listenPing, nil
+		return listenPing, conn.Ping(ctx)
+	}
+	others, err := s.others(ctx, conn)
+	switch {
+	case err != nil:
+		return 0, err
+	case others: // about to ask, or of a version that does not
+		return s.opts.patience.try, s.makeRoom(ctx, conn)
 	}
 	s.presence.lives(asked)
 	return aloneBeat, nil

@@ -66,6 +66,7 @@ func newReading(o Options, m *Metrics) reading {
 func (s *Store) startReaders(ctx, background context.Context) error {
 	s.cache.advance, s.cache.save, s.cache.life = s.advance, s.saveEvicted, background
 	s.windows.life = background
+	s.metrics.presence.Store(s.presence)
 	conn, err := s.appear(ctx)
 	if err != nil {
 		return err
