@@ -108,7 +108,7 @@ func (s *Spooled) keep(b []byte, o SpoolOptions) error {
 		if s.memory == nil {
 			s.memory = *memories.Get().(*memory)
 		}
-		s.memory = append(s.memory, b...)
+		s.memory = s.memory.with(b)
 		return nil
 	}
 	return s.write(b)
@@ -117,9 +117,18 @@ func (s *Spooled) keep(b []byte, o SpoolOptions) error {
 // memories are what messages are kept in, one after another: at some thousand a second, garbage would be what takes longest.
 var memories = sync.Pool{New: func() any { m := make(memory, 0, largeRead); return &m }}
 
-// recycle gives memory back, unless it has grown beyond what most messages need.
+// with adds octets. It makes room for twice as many when there is too little: append alone makes it for a quarter more, and a
+// message would be copied at every step.
+func (m memory) with(b []byte) memory {
+	if len(b) > cap(m)-len(m) {
+		m = append(make(memory, 0, max(len(m)+len(b), 2*cap(m))), m...)
+	}
+	return append(m, b...)
+}
+
+// recycle gives memory back, unless it has grown beyond what a message in memory needs by default.
 func (m memory) recycle() {
-	if m == nil || cap(m) > 2*largeRead {
+	if m == nil || cap(m) > DefaultMemory {
 		return
 	}
 	m = m[:0]

@@ -74,6 +74,10 @@ values ($1, $2, (select uid from s), (select modseq from s), $3, $4, $5, $6, $7,
 returning uid`
 )
 
+// singleBody is from how many octets on a body has a statement of its own, in which PostgreSQL copies it less often: of 16
+// bodies of 100 KB that is 40 % faster. Of small ones, many in one statement are.
+const singleBody = 64 << 10
+
 func queueOne(b *pgx.Batch, d *delivery, m *arrival) {
 	if m.stored {
 		b.Queue(sqlIntentDone, d.a.id, m.blob)
@@ -173,6 +177,10 @@ func queueBodies(b *pgx.Batch, batch []*delivery) {
 			}
 			if m.stored {
 				doneAccounts, done = append(doneAccounts, int64(d.a.id)), append(done, int64(m.blob))
+				continue
+			}
+			if m.octets() >= singleBody {
+				b.Queue(sqlBody, d.a.id, m.blob, 0, m.rawlen, m.header, m.tree, m.data)
 				continue
 			}
 			accounts, blobs = append(accounts, int64(d.a.id)), append(blobs, int64(m.blob))

@@ -60,7 +60,7 @@ func (d *delivery) live() []*arrival {
 
 func (d *delivery) octets() (n int) {
 	for _, m := range d.arrivals {
-		n += len(m.header) + len(m.tree) + len(m.data)
+		n += m.octets()
 	}
 	return n
 }

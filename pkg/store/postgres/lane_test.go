@@ -103,7 +103,7 @@ func TestManyDeliveries(t *testing.T) {
 		wg.Go(func() {
 			for n := range each {
 				i := (w + n) % len(accounts)
-				text := letter(fmt.Sprintf("from %d, number %d", w, n), 100+(w*n%7)*40_000)
+				text := letter(fmt.Sprintf("from %d, number %d", w, n), 100+(w*n%7)*40_000) + lots(w*n%4*45_000)
 				uids, err := accounts[i].Append(context.Background(), boxes[i], keyed(draftOf(t, text), text))
 				if err != nil {
 					t.Error(err)
@@ -281,7 +281,7 @@ func TestLostConnections(t *testing.T) {
 	for w := range writers {
 		wg.Go(func() {
 			for n := range each {
-				text := letter(fmt.Sprintf("from %d, number %d", w, n), 100+n%3*60_000)
+				text := letter(fmt.Sprintf("from %d, number %d", w, n), 100+n%3*60_000) + lots(n%3*50_000)
 				for {
 					_, err := a.Append(ctx, box, keyed(draftOf(t, text), text))
 					if err == nil {
