@@ -258,7 +258,7 @@ func (c *cache) look(ctx context.Context, e *cached, known bool) (*version, erro
 	if err != nil && c.life.Err() != nil {
 		err = errClosing
 	}
-	return v, err
+	return v, failed("look at mailbox", err)
 }
 
 // land keeps what a flight found and returns the flight that takes off next, if any.

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -312,6 +313,26 @@ on conflict (node_id) do update set opened = excluded.opened, opened_at = exclud
 	want = slices.Insert(want, 0, boxKey{f.a.id, store.MailboxID(boxes[2])})
 	if list, _, err = f.s.readOpened(t.Context()); err != nil || !slices.Equal(list, want) {
 		t.Errorf("read %v, %v, want %v", list, err, want)
+	}
+}
+
+// TestForgetDeleted: a mailbox that a session finds deleted leaves memory.
+func TestForgetDeleted(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.opensInOrder("doomed")
+	_, snap, err := f.a.Open(t.Context(), "doomed")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.a.Delete(t.Context(), "doomed"); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := f.a.Refresh(t.Context(), snap); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("a deleted mailbox: %v", err)
+	}
+	if got := f.s.cache.used(openedMost); len(got) > 0 {
+		t.Errorf("in memory: %v", got)
 	}
 }
 
