@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // MemoryOf makes a Target's Memory of its processes: the resident octets of these and all their descendants, what
@@ -47,14 +49,20 @@ func proportional(pid int) (int64, error) {
 	return 0, fmt.Errorf("memory of process %d: the kernel does not say", pid)
 }
 
-// descendants are the processes themselves and all that they have started.
-func descendants(pids []int) ([]int, error) {
-	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+// stat is what the kernel says of a process.
+type stat struct {
+	parent int
+	work   time.Duration // of processors, by it and by those of its children that have ended
+}
+
+// processes are all there are.
+func processes() (map[int]stat, error) {
+	paths, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
 		return nil, err
 	}
-	children := make(map[int][]int)
-	for _, path := range stats {
+	all := make(map[int]stat)
+	for _, path := range paths {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			continue // it has ended
@@ -65,13 +73,62 @@ func descendants(pids []int) ([]int, error) {
 		}
 		// The name stands in parentheses and may hold anything; state and parent follow it.
 		rest := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-		if parent, err := strconv.Atoi(rest[1]); err == nil {
-			children[parent] = append(children[parent], pid)
+		var n [5]int
+		for i, field := range [...]int{1, 11, 12, 13, 14} { // parent, utime, stime, cutime and cstime of proc(5)
+			if n[i], err = strconv.Atoi(rest[field]); err != nil {
+				return nil, fmt.Errorf("%s: %w", path, err)
+			}
 		}
+		all[pid] = stat{parent: n[0], work: time.Duration(n[1]+n[2]+n[3]+n[4]) * tick}
+	}
+	return all, nil
+}
+
+// tick is what the kernel counts work in for user space.
+const tick = time.Second / 100
+
+// descendants are the processes themselves and all that they have started.
+func descendants(pids []int) ([]int, error) {
+	there, err := processes()
+	if err != nil {
+		return nil, err
+	}
+	return below(there, pids), nil
+}
+
+func below(there map[int]stat, pids []int) []int {
+	children := make(map[int][]int)
+	for pid, s := range there {
+		children[s.parent] = append(children[s.parent], pid)
 	}
 	all := slices.Clone(pids)
 	for i := 0; i < len(all); i++ {
 		all = append(all, children[all[i]]...)
 	}
-	return all, nil
+	return all
+}
+
+// Calm waits until a process and its descendants hardly work any more, or for as long as most.
+func Calm(ctx context.Context, pid int, most time.Duration) error {
+	const look = 10 * tick
+	for end, before := time.Now().Add(most), time.Duration(-1); time.Now().Before(end); {
+		there, err := processes()
+		if err != nil {
+			return err
+		}
+		var work time.Duration
+		for _, p := range below(there, []int{pid}) {
+			work += there[p].work
+		}
+		if before >= 0 && work-before <= tick {
+			return nil
+		}
+		before = work
+		select {
+		case <-time.After(look):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
 }

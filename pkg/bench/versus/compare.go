@@ -53,9 +53,9 @@ func compare(ctx context.Context, o options, dir string, out io.Writer) (_ *resu
 		return nil, err
 	}
 	for _, s := range steps {
-		r := p.measure(ctx, s)
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
+		r, err := p.measure(ctx, s)
+		if err != nil {
+			return nil, err
 		}
 		if _, err := fmt.Fprintf(out, "\r\x1b[K%4.0fs  %s\n", time.Since(p.begun).Seconds(), r.line()); err != nil {
 			return nil, err
@@ -144,7 +144,7 @@ func (p *pair) open(ctx context.Context) error {
 	if p.b, p.second, err = p.bench(ctx, p.other()); err != nil {
 		return fmt.Errorf("fill Dovecot: %w; the end of its log:\n%s", err, tail(p.theirs.ownLog()))
 	}
-	return nil
+	return errors.Join(bench.Calm(ctx, p.ours.pid(), calmLimit), bench.Calm(ctx, p.theirs.pid(), calmLimit))
 }
 
 func (p *pair) bench(ctx context.Context, t bench.Target) (*bench.Bench, *progress, error) {
@@ -167,21 +167,30 @@ const (
 	quickRounds = 9               // of steps that take no time
 	quickFor    = 4 * time.Second // what all rounds of a step may take, once there are enough of them
 	runLimit    = 10 * time.Minute
+	// calmLimit is how long a server may go on with what it has left for later, such as an index of what has come: it would
+	// slow the other one in its turn.
+	calmLimit = 20 * time.Second
 )
 
 // measure runs one step on both servers in turns. A server that fails has a row that says so; the other goes on.
-func (p *pair) measure(ctx context.Context, s bench.Step) row {
+func (p *pair) measure(ctx context.Context, s bench.Step) (row, error) {
 	r := row{Name: s.Name, Title: s.Title, Group: s.Group, Unit: s.Unit, HigherIsBetter: s.HigherIsBetter}
 	begun := time.Now()
 	for i := 0; i < p.o.rounds || i < quickRounds && time.Since(begun) < quickFor; i++ {
 		r.Ours.next(ctx, p.a, s)
+		if err := r.Ours.calm(ctx, p.ours.process); err != nil {
+			return r, err
+		}
 		r.Theirs.next(ctx, p.b, s)
-		if ctx.Err() != nil || r.Ours.Trouble != "" && r.Theirs.Trouble != "" {
+		if err := r.Theirs.calm(ctx, p.theirs.process); err != nil {
+			return r, err
+		}
+		if r.Ours.Trouble != "" && r.Theirs.Trouble != "" {
 			break
 		}
 	}
 	r.settle()
-	return r
+	return r, nil
 }
 
 // explain prints what the servers that have failed say themselves.
@@ -207,6 +216,14 @@ func (s *side) next(ctx context.Context, b *bench.Bench, step bench.Step) {
 	ctx, cancel := context.WithTimeout(ctx, runLimit)
 	defer cancel()
 	s.add(b.Run(ctx, step))
+}
+
+// calm waits until a server has done what its turn has left for later; one that has failed may not be there any more.
+func (s *side) calm(ctx context.Context, server *process) error {
+	if s.Trouble != "" {
+		return ctx.Err()
+	}
+	return bench.Calm(ctx, server.pid(), calmLimit)
 }
 
 // setting finds out what the figures depend on.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -86,14 +87,17 @@ func (p *pair) against(ctx context.Context, k floorKind, s bench.Step) (row, err
 	next := work.Messages
 	for range p.o.rounds {
 		r.Ours.add(b.Run(ctx, s))
+		if err := r.Ours.calm(ctx, p.ours.process); err != nil {
+			return r, err
+		}
 		w := floorWork{octets: work.Octets, mails: make([][]byte, work.Burst)}
 		for i := range w.mails {
 			w.mails[i] = corpus.Mail(next)
 			next++
 		}
 		v, err := k.run(ctx, p, w)
-		if ctx.Err() != nil {
-			return r, ctx.Err()
+		if err := cmp.Or(ctx.Err(), r.Ours.calm(ctx, p.ours.process)); err != nil {
+			return r, err
 		}
 		r.Theirs.add(bench.Figure{Value: v}, err)
 	}
