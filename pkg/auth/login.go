@@ -70,7 +70,7 @@ type Auth struct {
 	hashing  *line                                       // for password hashes
 	here     way                                         // by them
 	realms   map[string]*realm                           // by domain
-	asking   chan struct{}                               // and for each question to the directory by who logs in
+	asking   chan struct{}                               // holds a token for each question to the Directory by who logs in
 	verified *recent[digest, struct{}]                   // by a hash, see cacheKey
 	throttle *throttle                                   //
 	bans     *banCache                                   //

@@ -11,11 +11,11 @@ import (
 	"postern/pkg/store"
 )
 
-// maxAsking is how many logins may ask the directory at once: most of its connections and of the database's processors are for
-// those who are logged in, however many try.
+// maxAsking is how many logins may ask our Directory at once, the database: most of its connections and processors are for those
+// who are logged in, however many try. Half as many serve neither them nor logins better.
 const maxAsking = 8
 
-// mayAsk waits for one's turn to ask the directory, which the caller gives back.
+// mayAsk waits for one's turn to ask the Directory, which the caller gives back.
 func (a *Auth) mayAsk(ctx context.Context) error {
 	select {
 	case a.asking <- struct{}{}:

@@ -23,7 +23,7 @@ type Backend struct {
 }
 
 // connsKept is how many connections to the database a server has at all times: as many as logins may use at once (package
-// auth), and as many for those who are logged in.
+// auth). While they do, others are ready for those who are logged in (package postgres).
 const connsKept = 8
 
 // OpenBackend opens the store for serving. A private PostgreSQL becomes this process's own.
