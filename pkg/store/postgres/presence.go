@@ -35,7 +35,7 @@ type patience struct {
 	evict time.Duration // for one who does not make room; more than aloneFor
 }
 
-var defaultPatience = patience{try: 5 * time.Second, evict: 15 * time.Second}
+var defaultPatience = patience{try: time.Second, evict: 15 * time.Second}
 
 // noteRoom asks whoever is alone to make room.
 const noteRoom = "?"
