@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -89,6 +90,13 @@ func (s *Store) doubt(id store.AccountID, err error) {
 	s.cache.mu.Lock()
 	defer s.cache.mu.Unlock()
 	s.cache.news.doubt[stripeOf(id)] = time.Now().Add(doubtFor)
+}
+
+// doubts reports whether a change may yet come that was given up.
+func (c *cache) doubts() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.ContainsFunc(c.news.doubt[:], func(until time.Time) bool { return time.Now().Before(until) })
 }
 
 // isOurs reports that a step of ours has refused to go on, and so the transaction was not committed.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"go.uber.org/zap"
 
 	"postern/pkg/store"
@@ -88,8 +89,8 @@ func (s *Store) register(ctx, background context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.ids = newIDSource(node, seen)
-	s.background(background, func(ctx context.Context) { s.keepNode(ctx, instance) })
+	s.ids, s.instance = newIDSource(node, seen), instance
+	s.background(background, s.keepNode)
 	return nil
 }
 
@@ -104,13 +105,13 @@ func (s *Store) takeNode(ctx context.Context, instance int64) (node int, seen in
 	return 0, 0, errNoNode
 }
 
-func (s *Store) keepNode(ctx context.Context, instance int64) {
+func (s *Store) keepNode(ctx context.Context) {
 	beat := time.NewTimer(nodeBeat)
 	defer beat.Stop()
 	for {
 		select {
 		case <-beat.C:
-			err := s.showAlive(ctx, instance)
+			err := s.showAlive(ctx)
 			s.outage.report("keep node number", err)
 			pause := nodeBeat
 			if errors.Is(err, store.ErrUnavailable) {
@@ -118,7 +119,6 @@ func (s *Store) keepNode(ctx context.Context, instance int64) {
 			}
 			beat.Reset(pause)
 		case <-ctx.Done():
-			s.leaveNode(context.WithoutCancel(ctx), instance)
 			return
 		}
 	}
@@ -131,18 +131,18 @@ where node_id = $1 and instance = $2`
 
 // showAlive says that the process is alive. If it was out of touch for so long that another took its number, it goes on
 // with a new one: two with the same could make the same id.
-func (s *Store) showAlive(ctx context.Context, instance int64) error {
+func (s *Store) showAlive(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, nodeBeat)
 	defer cancel()
 	was := s.ids.number()
-	tag, err := s.pool.Exec(ctx, sqlKeepNode, was, instance, s.ids.newest())
+	tag, err := s.pool.Exec(ctx, sqlKeepNode, was, s.instance, s.ids.newest())
 	if err != nil || tag.RowsAffected() > 0 {
 		return failed("node heartbeat", err)
 	}
 	if s.opts.Node > 0 {
 		return fmt.Errorf("node number %d was given to two processes", was)
 	}
-	node, seen, err := s.takeNode(ctx, instance)
+	node, seen, err := s.takeNode(ctx, s.instance)
 	if err != nil {
 		return err
 	}
@@ -151,16 +151,20 @@ func (s *Store) showAlive(ctx context.Context, instance int64) error {
 	return nil
 }
 
+type execer interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+}
+
 // The row stays, so that the ids of the next process with this number are later than ours.
 const sqlLeaveNode = `
 update nodes
 set released = true, seen_at = greatest(seen_at, now(), $3)
 where node_id = $1 and instance = $2`
 
-func (s *Store) leaveNode(ctx context.Context, instance int64) {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
+func (s *Store) leaveNode(conn execer) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	if _, err := s.pool.Exec(ctx, sqlLeaveNode, s.ids.number(), instance, s.ids.newest()); err != nil {
+	if _, err := conn.Exec(ctx, sqlLeaveNode, s.ids.number(), s.instance, s.ids.newest()); err != nil {
 		s.log.Debug("leaving node number failed", zap.Error(err))
 	}
 }

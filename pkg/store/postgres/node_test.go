@@ -86,13 +86,13 @@ func TestNodeTakenOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	last := one.ids.next()
-	if err := one.showAlive(ctx, 42); err != nil {
+	if err := one.showAlive(ctx); err != nil {
 		t.Fatal(err)
 	}
 	if id := one.ids.next(); one.ids.number() != 2 || id <= last || id>>12&0x3ff != 2 {
 		t.Errorf("id %d after %d, node %d", id, last, one.ids.number())
 	}
-	if err := one.showAlive(ctx, 42); err != nil || one.ids.number() != 2 {
+	if err := one.showAlive(ctx); err != nil || one.ids.number() != 2 {
 		t.Errorf("then node %d, %v", one.ids.number(), err)
 	}
 }
@@ -105,11 +105,7 @@ func TestIDsOfTheDead(t *testing.T) {
 	fixed := func(o *Options) { o.Node = 9 }
 	dead := reopen(t, url, fixed)
 	dead.ids.move(9, time.Now().Add(time.Hour).UnixMilli()) // a clock that was fast
-	var instance int64
-	if err := dead.pool.QueryRow(ctx, "select instance from nodes").Scan(&instance); err != nil {
-		t.Fatal(err)
-	}
-	if err := dead.showAlive(ctx, instance); err != nil {
+	if err := dead.showAlive(ctx); err != nil {
 		t.Fatal(err)
 	}
 	dead.ids.move(9, dead.ids.newest().Add(nodeBeat).UnixMilli()) // what it did after its last beat
@@ -117,7 +113,7 @@ func TestIDsOfTheDead(t *testing.T) {
 	if id := reopen(t, url, fixed).ids.next(); id <= last {
 		t.Errorf("id %d after %d", id, last)
 	}
-	if err := dead.showAlive(ctx, instance); err == nil {
+	if err := dead.showAlive(ctx); err == nil {
 		t.Error("nobody notices that two processes have one number")
 	}
 }

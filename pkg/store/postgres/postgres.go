@@ -85,6 +85,7 @@ type Store struct {
 	pool      *pgxpool.Pool
 	keys      *keyring
 	ids       *idSource
+	instance  int64 // tells the process from others that have had its number
 	routes    *lru[string, route]
 	unlimited *lru[store.AccountID, time.Time] // accounts known to have no quota, until when
 
@@ -163,6 +164,7 @@ func (s *Store) start(ctx context.Context) error {
 		return err
 	}
 	if err := s.startReaders(ctx, background); err != nil { // others make room before we write
+		s.leaveNode(s.pool)
 		return err
 	}
 	s.startLanes(background)
@@ -182,9 +184,19 @@ func (s *Store) Close() {
 	s.running.Wait()
 	s.deliveries.Close()
 	s.pool.Close()
-	if s.listener != nil {
-		closeConn(s.listener) // others rely on it that we write no more
+	s.leave()
+}
+
+// leave tells others that this process writes no more. Of one that is in doubt about a write of its own they are not told: its row
+// among the nodes keeps them from being alone until nothing can come any more.
+func (s *Store) leave() {
+	if s.listener == nil {
+		return
 	}
+	if !s.cache.doubts() {
+		s.leaveNode(s.listener)
+	}
+	closeConn(s.listener)
 }
 
 // background runs f in a goroutine that Close waits for. f must return soon after its context ends.

@@ -115,13 +115,16 @@ func (s *Store) waitForRoom(ctx context.Context, conn *pgx.Conn) error {
 	return conn.SendBatch(ctx, &b).Close()
 }
 
-// attend serves the connection on which the process listens until it is lost or ctx ends.
+// attend serves the connection on which the process listens until it is lost or ctx ends. In the end it makes room: those who come
+// need not wait until our last write is done.
 func (s *Store) attend(ctx context.Context, conn *pgx.Conn) error {
 	defer s.presence.ends()
 	due := time.Now().Add(aloneBeat) // of the next upkeep; the first was when the connection was made
 	for {
 		room, err := s.hear(ctx, conn, due)
 		switch {
+		case ctx.Err() != nil && s.presence.held():
+			return s.makeRoom(ctx, conn)
 		case err != nil:
 			return err
 		case room && s.presence.held():
@@ -152,12 +155,18 @@ func (s *Store) hear(ctx context.Context, conn *pgx.Conn, due time.Time) (room b
 	return false, err
 }
 
+// lasting is for statements on the connection that holds the lock. To give one up would cost the connection, and others would
+// not know of our last writes.
+func lasting(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), aloneFor)
+}
+
 // upkeep sees whether the connection lives, tries to be alone if we are not, and says when to come back.
 func (s *Store) upkeep(ctx context.Context, conn *pgx.Conn) (time.Duration, error) {
-	ctx, cancel := context.WithTimeout(ctx, aloneFor)
+	ctx, cancel := lasting(ctx)
 	defer cancel()
 	asked := time.Now()
-	if s.opts.Alone && !s.presence.held() {
+	if s.opts.Alone && s.opts.Node == 0 && !s.presence.held() { // a number that was given may be that of one who was killed a moment ago
 		return s.opts.patience.try, s.tryAlone(ctx, conn)
 	}
 	if !s.presence.held() {
@@ -205,7 +214,7 @@ func (s *Store) others(ctx context.Context, conn *pgx.Conn) (others bool, err er
 
 // makeRoom lets others in. They see what we have committed, and we no longer rely on our memory.
 func (s *Store) makeRoom(ctx context.Context, conn *pgx.Conn) error {
-	ctx, cancel := context.WithTimeout(ctx, aloneFor)
+	ctx, cancel := lasting(ctx)
 	defer cancel()
 	s.presence.ends()
 	if _, err := conn.Exec(ctx, sqlMakeRoom, presenceLock); err != nil {

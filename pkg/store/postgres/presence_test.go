@@ -155,6 +155,9 @@ func TestAloneInTurns(t *testing.T) {
 	}
 }
 
+// sqlForOurselves waits for the lock of a process that has just ended: its server hears of that a moment later.
+const sqlForOurselves = `select pg_advisory_lock($1)`
+
 // TestRoomIsTaken: a process that holds the database for itself and does not answer loses its connection.
 func TestRoomIsTaken(t *testing.T) {
 	t.Parallel()
@@ -164,7 +167,7 @@ func TestRoomIsTaken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := conn.Exec(t.Context(), sqlTryAlone, presenceLock); err != nil {
+	if _, err := conn.Exec(t.Context(), sqlForOurselves, presenceLock); err != nil {
 		t.Fatal(err)
 	}
 	s := f.open(alone)
