@@ -35,7 +35,7 @@ func TestBudget(t *testing.T) {
 		}
 		f.s.release(d)
 	})
-	allocs.Check(t, "storing a message of 20 KB", allocs.Most{Objects: 220, Octets: 128 << 10}, func() {
+	allocs.Check(t, "storing a message of 20 KB", allocs.Most{Objects: 220, Octets: 32 << 10}, func() {
 		if _, err := f.a.Append(t.Context(), f.inbox, draft()); err != nil {
 			t.Fatal(err)
 		}

@@ -32,17 +32,18 @@ func (s *Store) storeBatch(ctx context.Context, q querier, batch []*delivery) er
 		return q.SendBatch(ctx, &b).Close()
 	}
 	return pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error {
-		c.Conn().PgConn().Frontend().Send(roomFor(batch))
+		makeRoom(c.Conn(), sentOctets(batch))
 		return c.SendBatch(ctx, &b).Close()
 	})
 }
 
-func roomFor(batch []*delivery) room {
+// sentOctets is about how many are to be sent for a batch.
+func sentOctets(batch []*delivery) int {
 	n := frameOctets
 	for _, d := range batch {
 		n += d.octets() + messageOctets*len(d.arrivals)
 	}
-	return room(n)
+	return n
 }
 
 const (

@@ -143,7 +143,7 @@ func newPool(ctx context.Context, o Options, m *Metrics, use func(*pgxpool.Confi
 	cfg.ConnConfig.RuntimeParams["application_name"] = "postern"
 	cfg.ConnConfig.Tracer = m
 	cfg.AfterConnect = func(_ context.Context, c *pgx.Conn) error {
-		registerOctetLists(c.TypeMap())
+		registerOctets(c.TypeMap())
 		return nil
 	}
 	prepareFailover(cfg)
