@@ -28,7 +28,7 @@ type dovecot struct {
 // dovecotUser is whom Dovecot runs as when we are root.
 const dovecotUser = "nobody"
 
-// dovecotConfig is Dovecot's documentation's advice for speed (login processes that stay), limits that no step reaches, the
+// dovecotConfig is Dovecot's documentation's advice for speed (login processes that stay, hashes computed by several), limits that no step reaches, the
 // same cipher of TLS as Postern's, and Dovecot's defaults for the rest: indexes, caches and logs among them.
 var dovecotConfig = template.Must(template.New("").Parse(`protocols = imap pop3 lmtp
 listen = 127.0.0.1
@@ -61,6 +61,7 @@ ssl_cipher_suites = TLS_AES_128_GCM_SHA256
 
 auth_cache_size = 64 M
 auth_cache_ttl = 1 hour
+auth_cache_verify_password_with_worker = yes
 passdb {
   driver = passwd-file
   args = scheme=ARGON2ID username_format=%u {{.Dir}}/users
