@@ -125,6 +125,7 @@ type Crypt struct{ MasterKeyFile string }
 type Store struct {
 	Compression string // "s2", "zstd", "none"
 	Cache       int64  // octets
+	Bodies      int64  // octets
 	Undelete    time.Duration
 	IndexFrom   int // messages; 0: no mailbox
 	IndexLoad   int // percent of a processor

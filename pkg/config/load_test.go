@@ -71,7 +71,7 @@ func TestDefaults(t *testing.T) {
 			Directory: "https://acme-v02.api.letsencrypt.org/directory", HTTPListen: []string{":80"}, DNSKeyAlgorithm: "hmac-sha256",
 		},
 		Crypt: Crypt{MasterKeyFile: "/var/lib/postern/master.key"},
-		Store: Store{Compression: "s2", Cache: 256 << 20, Undelete: 14 * 24 * time.Hour, IndexFrom: 2000, IndexLoad: 50},
+		Store: Store{Compression: "s2", Cache: 256 << 20, Bodies: 64 << 20, Undelete: 14 * 24 * time.Hour, IndexFrom: 2000, IndexLoad: 50},
 		Auth: Auth{
 			MinLength: 8, MinStrength: 2, History: 90 * 24 * time.Hour,
 			OAuth: OAuth{Claim: "email", Introspection: "off", Timeout: 5 * time.Second},

@@ -326,6 +326,11 @@ var mainSettings = []setting{
 		field: func(c *Config) any { return &c.Store.Cache },
 	},
 	{
+		key: "store.bodies", preset: "64MiB",
+		doc:   "Memory for messages that have been read of late: other devices of their owner, and others who share the mailbox, get them from there.",
+		field: func(c *Config) any { return &c.Store.Bodies },
+	},
+	{
 		key: "store.undelete", preset: "14d",
 		doc:   "How long expunged messages can be recovered.",
 		field: func(c *Config) any { return &c.Store.Undelete },

@@ -202,6 +202,7 @@ func (l *loader) checkNumbers(c *Config) {
 		{"imap.answers", c.IMAP.Answers, 0, 1 << 40},
 		{"imap.save_limit", int64(c.IMAP.SaveLimit), 0, 1 << 30},
 		{"store.cache", c.Store.Cache, 1 << 20, 1 << 40},
+		{"store.bodies", c.Store.Bodies, 4 << 20, 1 << 40},
 		{"store.index_from", int64(c.Store.IndexFrom), 0, 1 << 30},
 		{"store.index_load", int64(c.Store.IndexLoad), 1, 100},
 		{"auth.ldap.questions", int64(c.Auth.LDAP.Questions), 1, 1000},

@@ -74,6 +74,7 @@ func open(ctx context.Context, o Options, use postgres.Options, start starter) (
 		use.Registerer = o.Registry
 	}
 	use.Compression, use.CacheBytes, use.Undelete = o.Config.Store.Compression, o.Config.Store.Cache, positive(o.Config.Store.Undelete)
+	use.BodyBytes = o.Config.Store.Bodies
 	use.IndexFrom, use.IndexLoad = positive(o.Config.Store.IndexFrom), o.Config.Store.IndexLoad
 	use.MaxConns, use.MaxMailboxes = int32(o.Config.Database.MaxConns), o.Config.Limits.MailboxesPerAccount
 	use.LoginHistory, use.RecipientDelimiter = o.Config.Auth.History, o.Config.LMTP.RecipientDelimiter

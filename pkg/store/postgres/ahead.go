@@ -8,9 +8,8 @@ import (
 )
 
 const (
-	// keptOctets is what the process keeps of small messages that are read one by one, and of those that are expected to be.
-	keptOctets = 16 << 20
-	// keptMost is the largest message that is kept once it has been read: larger ones are read in memory that is used again.
+	// keptMost is the largest message that is kept once it has been read by itself: larger ones are read in memory that is used
+	// again.
 	keptMost = 64 << 10
 	// keptRow is what an entry takes beside octets.
 	keptRow = 512
@@ -21,7 +20,8 @@ const (
 
 // kept is messages of late, decoded. Each would cost a query, and nearly all that are read one by one are read in such a way
 // that it need not: programs that download take one after the other (see pace); others ask for the parts of a message with a
-// command each; what has just arrived is read by each of its owner's devices. It is safe for concurrent use.
+// command each; what has just arrived is read by each of its owner's devices, and by all who share a mailbox, one by one or a
+// few with a command (see keeps). It is safe for concurrent use.
 type kept struct {
 	*lru[keptKey, *loaded] // immutable
 }
@@ -31,7 +31,9 @@ type keptKey struct {
 	blob    store.MessageID
 }
 
-func newKept() kept { return kept{newWeighedLRU[keptKey](keptOctets, (*loaded).octets)} }
+func newKept(octets int64) kept {
+	return kept{newWeighedLRU[keptKey](int(octets), (*loaded).octets)}
+}
 
 func (l *loaded) octets() int { return keptRow + l.treeSize + len(l.hdr) + len(l.data) }
 
@@ -132,19 +134,8 @@ func (p *pager) readOn(ctx context.Context, pg *page) error {
 	if len(others) == 0 && p.octets(i) > keptMost {
 		return p.load(ctx, pg)
 	}
-	all := page{places: append(others, i)}
-	keeping := *p
-	keeping.want &^= store.Passing // what is kept must not share memory that is used again
-	if err := keeping.load(ctx, &all); err != nil {
-		return err
-	}
-	for blob, l := range all.read {
-		if l.err == nil {
-			p.a.s.kept.add(keptKey{p.a.id, blob}, l)
-		}
-	}
-	pg.read = all.read
-	return nil
+	pg.read = make(map[store.MessageID]*loaded, len(others)+1)
+	return p.readToKeep(ctx, pg, append(others, i))
 }
 
 // others is the places that are read with place i.

@@ -56,7 +56,7 @@ func TestReadAhead(t *testing.T) {
 					f.readOne(ctx, snap, i, want, texts[i])
 				}
 			})
-			f.s.kept = newKept()
+			f.s.kept = newKept(f.s.opts.BodyBytes)
 		}
 	}
 }
@@ -107,7 +107,8 @@ func TestReadAheadTrees(t *testing.T) {
 // TestKeptBounded keeps a bounded number of octets, those used last.
 func TestKeptBounded(t *testing.T) {
 	t.Parallel()
-	k := newKept()
+	const keptOctets = 16 << 20
+	k := newKept(keptOctets)
 	const size = 1 << 20
 	key := func(i int) keptKey { return keptKey{1, store.MessageID(i)} }
 	for i := range 100 {

@@ -13,6 +13,7 @@ import (
 func TestPassing(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
+	f.s.kept = newKept(0)
 	var texts []string
 	for i := range 150 {
 		texts = append(texts, plain("number", 100+i*311), lots(200+i*97))

@@ -41,6 +41,9 @@ func (a *account) Messages(ctx context.Context, have *store.Snapshot, uids imap.
 			p.single(ctx, p.places[0][0], yield)
 			return
 		}
+		if p.read = p.load; p.keeps() {
+			p.read = p.loadKeeping
+		}
 		for coming := p.start(ahead, nil); len(coming) > 0; {
 			page := <-coming[0]
 			if page.err != nil {
@@ -63,6 +66,8 @@ type pager struct {
 	have   *store.Snapshot
 	want   store.Fields
 	places [][2]int // those still to come
+
+	read func(context.Context, *page) error // a page
 }
 
 // bare yields messages of which nothing need be read. Whoever does read a body pays for it then.
@@ -98,7 +103,7 @@ func (p *pager) start(ctx context.Context, coming []<-chan *page) []<-chan *page
 		}
 		done := make(chan *page, 1) // nobody need receive
 		read := func() {
-			pg.err = p.load(ctx, pg)
+			pg.err = p.read(ctx, pg)
 			done <- pg
 		}
 		if len(coming)+len(p.places) > 0 {

@@ -27,6 +27,7 @@ type Options struct {
 
 	Compression        string        // of bodies: "s2" (default), "zstd" or "none"
 	CacheBytes         int64         // memory for snapshots of mailboxes, and half as much for sort keys; 0 means 256 MiB
+	BodyBytes          int64         // memory for messages that have been read of late; 0 means 64 MiB
 	Undelete           time.Duration // how long expunged messages stay recoverable; 0 means DefaultUndelete, negative not at all
 	LoginHistory       time.Duration // how long logins are kept; 0 means DefaultLoginHistory
 	MaxConns           int32         // connections at most, a few for deliveries not counted; 0 means 32
@@ -51,6 +52,7 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	setDefault(&o.Compression, "s2")
 	setDefault(&o.CacheBytes, 256<<20)
+	setDefault(&o.BodyBytes, 64<<20)
 	setDefault(&o.Undelete, DefaultUndelete)
 	setDefault(&o.LoginHistory, DefaultLoginHistory)
 	setDefault(&o.MaxConns, 32)

@@ -49,7 +49,7 @@ func newReading(o Options, m *Metrics) reading {
 		packs:    make(chan packJob, packQueue),
 		keyJobs:  make(chan keyJob, keysQueue),
 		windows:  newWindowCache(),
-		kept:     newKept(),
+		kept:     newKept(o.BodyBytes),
 		verdicts: newLRU[verdictKey, *verdicts](verdictsKept),
 		recent:   newRecents(),
 		live:     newLive(),

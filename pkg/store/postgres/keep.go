@@ -1,0 +1,62 @@
+package postgres
+
+import (
+	"context"
+
+	"postern/pkg/store"
+)
+
+// keptShare is the part of what is kept that one command may add: what reads more would drive out what others have read, and
+// in the end what it has read itself.
+const keptShare = 2
+
+// keeps reports whether bodies are asked for that may stay in memory: together they are a part of what is kept. Of more nothing
+// is, nor of what is read to look into it, by a search or an index: that comes with trees, and goes to nobody.
+func (p *pager) keeps() bool {
+	if p.want&(store.WithBody|store.WithPart) != store.WithBody || p.a.behind {
+		return false
+	}
+	left := p.a.s.kept.limit / keptShare
+	for _, r := range p.places {
+		for i := r[0]; i < r[1]; i++ {
+			if left -= p.octets(i) + keptRow; left < 0 {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// loadKeeping is load for what may stay in memory: only what is not there is read.
+func (p *pager) loadKeeping(ctx context.Context, pg *page) error {
+	read := make(map[store.MessageID]*loaded, len(pg.places))
+	var missing []int
+	for _, i := range pg.places {
+		if key, l := p.known(i); l != nil {
+			read[key.blob] = l
+		} else {
+			missing = append(missing, i)
+		}
+	}
+	pg.read = read
+	if len(missing) == 0 {
+		return nil
+	}
+	return p.readToKeep(ctx, pg, missing)
+}
+
+// readToKeep adds to a page what is read at some places, and keeps it.
+func (p *pager) readToKeep(ctx context.Context, pg *page, places []int) error {
+	all := page{places: places}
+	keeping := pager{a: p.a, have: p.have, want: p.want &^ store.Passing} // it must not be in memory that is used again
+	if err := keeping.load(ctx, &all); err != nil {
+		return err
+	}
+	for blob, l := range all.read {
+		if l.err == nil {
+			p.a.s.kept.add(keptKey{p.a.id, blob}, l)
+		}
+		pg.read[blob] = l
+	}
+	return nil
+}

@@ -1,0 +1,84 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/emersion/go-imap/v2"
+
+	"postern/pkg/store"
+)
+
+// TestKeepFew: a few messages that have been read with one command are read from memory by the next who asks, and only those
+// from the database that are not there.
+func TestKeepFew(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	const count = 200
+	var texts []string
+	for i := range count {
+		texts = append(texts, plain(fmt.Sprint("number ", i), 500+100*i))
+	}
+	f.mail(texts...)
+	if _, err := f.a.Copy(t.Context(), f.inbox, f.inbox, uidRange(count, count)); err != nil {
+		t.Fatal(err)
+	}
+	texts = append(texts, texts[count-1])
+	snap := f.openInbox(f.a)
+	download := func(name string, from, statements int, want store.Fields) {
+		t.Helper()
+		f.check(name, statements, func(ctx context.Context) {
+			n := from
+			for m, err := range f.a.Messages(ctx, snap, uidRange(imap.UID(from+1), count+1), want) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				expectBody(t, m, texts[n])
+				n++
+			}
+			if n != len(texts) {
+				t.Errorf("%s: to message %d", name, n)
+			}
+		})
+	}
+	const search = store.WithPart | store.WithBody | store.Passing
+	download("by a search", 100, 3, search)
+	download("the most of it", 50, 3, store.WithBody|store.Passing)
+	download("again", 50, 0, store.WithBody|store.Passing)
+	download("again, not passing", 60, 0, store.WithBody)
+	download("all", 0, 1, store.WithBody|store.Passing)
+	download("all again", 0, 0, store.WithBody|store.Passing)
+	f.s.kept = newKept(1 << 20)
+	for range 2 {
+		download("more than is kept", 0, 3, store.WithBody|store.Passing)
+	}
+	if f.s.kept.total > 0 {
+		t.Errorf("%d octets of a large command are kept", f.s.kept.total)
+	}
+}
+
+// TestKeepDamaged: a message that cannot be read fails each time, and alone.
+func TestKeepDamaged(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.mail(plain("one", 100), plain("two", 100), plain("three", 100))
+	snap := f.openInbox(f.a)
+	f.exec(`update bodies set data = '' where blob_id = $1`, snap.ID(1))
+	for range 2 {
+		var failures []int
+		n := 0
+		for _, err := range f.a.Messages(t.Context(), snap, allUIDs, store.WithBody|store.Passing) {
+			if errors.Is(err, errDamaged) {
+				failures = append(failures, n)
+			} else if err != nil {
+				t.Error(err)
+			}
+			n++
+		}
+		if n != 3 || len(failures) != 1 || failures[0] != 1 {
+			t.Errorf("%d messages, of which %v are damaged", n, failures)
+		}
+	}
+}
