@@ -7,7 +7,6 @@ import (
 	"crypto/tls"
 	"encoding/pem"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -16,8 +15,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -67,10 +64,6 @@ func runAll(m *testing.M) (code int, err error) {
 		return 1, fmt.Errorf("go build: %w\n%s", err, out)
 	}
 	if shared, err = startClearServer(filepath.Join(workDir, "shared")); err != nil {
-		return 1, err
-	}
-	// Most of these tests wait for most of their time, for a delay or for another process. What the command line says comes later.
-	if err := flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))); err != nil {
 		return 1, err
 	}
 	code = m.Run()
