@@ -78,7 +78,11 @@ where account_id = $1`
 // DeleteAccount removes an account and all its mail for good, and the aliases' references to it. From the first moment
 // nobody can log in to it and no mail arrives. The rest is done in small transactions; if it is interrupted, call it
 // again. store.ErrNotFound.
-func (s *Store) DeleteAccount(ctx context.Context, id store.AccountID) error {
+func (s *Store) DeleteAccount(ctx context.Context, id store.AccountID) (err error) {
+	defer func() {
+		s.doubt(id, err)
+		s.cache.outdateTree(id) // what was there when the deletion began is gone as well
+	}()
 	if err := s.beginDelete(ctx, id); err != nil {
 		return failed("delete account", err)
 	}
@@ -91,9 +95,8 @@ func (s *Store) DeleteAccount(ctx context.Context, id store.AccountID) error {
 			return failed("delete account: "+t.name, err)
 		}
 	}
-	_, err := s.exec(ctx, sqlDeleteAccount, id)
+	_, err = s.exec(ctx, sqlDeleteAccount, id)
 	s.keys.cached.drop(id)
-	s.cache.outdateTree(id) // what was there when the deletion began is gone as well
 	return failed("delete account", err)
 }
 

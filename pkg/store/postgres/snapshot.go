@@ -333,8 +333,11 @@ func (s *Store) committed(key boxKey, box *lockedBox) {
 		s.cache.outdate(key)
 		return
 	}
-	v := e.now
+	v, made := e.now, false
 	defer func() {
+		if !made { // it panics
+			s.cache.outdate(key)
+		}
 		if s.cache.arrive(e, f, v, nil) != nil { // others have come meanwhile, and want to look
 			go s.cache.fly(s.cache.life, e)
 		}
@@ -345,7 +348,7 @@ func (s *Store) committed(key boxKey, box *lockedBox) {
 	snap := v.snap.Next(next)
 	e.differ += changeCount(ch)
 	s.saveLater(e, snap)
-	v = v.next(snap, v.box, ch)
+	v, made = v.next(snap, v.box, ch), true
 }
 
 func (k boxKey) fields() []zap.Field {

@@ -158,7 +158,8 @@ type line struct {
 	listener net.Listener
 	to       func() (net.Conn, error)
 
-	muted atomic.Int64 // connections made before it grew are mute
+	muted    atomic.Int64 // connections made before it grew are mute
+	heedless atomic.Bool  // nobody is asked to give up a statement
 
 	mu    sync.Mutex
 	dead  bool
@@ -196,6 +197,9 @@ func (l *line) serve() {
 			return
 		}
 		d, err := l.to()
+		if l.heedless.Load() {
+			d = noCancel{d}
+		}
 		l.mu.Lock()
 		if l.dead || err != nil {
 			c.Close()

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -34,6 +35,9 @@ func (b *lockedBox) now() store.ModSeq {
 	return b.modSeq
 }
 
+// errPanic is what a transaction has ended with that has not ended.
+var errPanic = errors.New("the transaction has panicked")
+
 // write is writePiped for steps that need to know the mailboxes first.
 func (a *account) write(ctx context.Context, op string, boxes []store.MailboxID, steps func(tx pgx.Tx, at []*lockedBox) error) error {
 	return a.writePiped(ctx, op, boxes, func(p *pipe, at []*lockedBox) error {
@@ -52,12 +56,13 @@ func (a *account) write(ctx context.Context, op string, boxes []store.MailboxID,
 // store.ErrNotFound, and nothing else may happen then.
 func (a *account) writePiped(ctx context.Context, op string, boxes []store.MailboxID, steps func(p *pipe, at []*lockedBox) error) error {
 	var at []*lockedBox
-	err := a.s.pipeline(ctx, func(p *pipe) error {
+	err := errPanic
+	defer func() { a.s.doubt(a.id, err) }()
+	err = a.s.pipeline(ctx, func(p *pipe) error {
 		at = a.queueLock(&p.batch, boxes)
 		return steps(p, at)
 	})
 	if err != nil {
-		a.s.doubt(a.id, err)
 		return failed(op, err)
 	}
 	var changed []store.MailboxID
@@ -76,14 +81,15 @@ func (a *account) writePiped(ctx context.Context, op string, boxes []store.Mailb
 // writeTree runs steps in a transaction that holds the account's row, which is the lock of the tree of mailboxes, and
 // publishes.
 func (a *account) writeTree(ctx context.Context, op string, steps func(tx pgx.Tx) error) error {
-	err := a.s.transact(ctx, func(tx pgx.Tx) error {
+	err := errPanic
+	defer func() { a.s.doubt(a.id, err) }()
+	err = a.s.transact(ctx, func(tx pgx.Tx) error {
 		if err := a.lockTree(ctx, tx); err != nil {
 			return err
 		}
 		return steps(tx)
 	})
 	if err != nil {
-		a.s.doubt(a.id, err)
 		return failed(op, err)
 	}
 	a.s.published(a.id)
