@@ -166,7 +166,7 @@ func (a *account) undelete(ctx context.Context, tx pgx.Tx, box *lockedBox, e Exp
 		return 0, err
 	}
 	places := []int32{}
-	if used != 0 {
+	if used != 0 && n > 0 {
 		if places, err = a.adopt(ctx, tx, box.id, keywords, uint64(used)); err != nil {
 			return 0, err
 		}

@@ -75,10 +75,14 @@ func TestUndeleteTooLate(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.mail(plain("one", 10))
+	f.flag(uidRange(1, 1), imap.StoreFlagsAdd, "nowhere-else")
 	f.expunge(uidRange(1, 1))
 	record := f.onlyRecord(t, store.Inbox)
 	f.exec(`delete from bodies`)
-	f.undelete(t, record, "", 0)
+	f.undelete(t, record, "Empty", 0)
+	if n := f.number(`select count(*) from mailboxes where name = 'Empty' and keywords <> '{}'`); n != 0 {
+		t.Error("keywords of messages that have not come, which no session would hear of")
+	}
 
 	texts := make([]string, 1500)
 	for i := range texts {
