@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -22,13 +23,29 @@ const (
 // tries is how many ports may be found in use before something else must be wrong.
 const tries = 1_000
 
-// Addr returns an address on 127.0.0.1 where nobody listens. It is taken at random, so that programs that ask at the same
-// time do not get the same.
+// taken are the ports that this process has been given. A socket of UDP at each tells other processes that ask here: nobody
+// else knows of a port before the program listens on it. They last as long as the process.
+var taken struct {
+	sync.Mutex
+	marks []net.PacketConn
+}
+
+// Addr returns an address on 127.0.0.1 where nobody listens, and that nobody else who asks gets while this process lives.
 func Addr() (string, error) {
 	for range tries {
 		addr := fmt.Sprintf("127.0.0.1:%d", first+rand.IntN(end-first))
+		mark, err := net.ListenPacket("udp", addr)
+		if inUse(err) {
+			continue
+		}
+		if err != nil {
+			return "", fmt.Errorf("find a free port: %w", err)
+		}
+		taken.Lock()
+		taken.marks = append(taken.marks, mark)
+		taken.Unlock()
 		l, err := net.Listen("tcp", addr)
-		if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EACCES) {
+		if inUse(err) {
 			continue
 		}
 		if err != nil {
@@ -37,6 +54,10 @@ func Addr() (string, error) {
 		return addr, l.Close()
 	}
 	return "", fmt.Errorf("find a free port: %d of those between %d and %d are in use", tries, first, end)
+}
+
+func inUse(err error) bool {
+	return errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EACCES)
 }
 
 // For is Addr for a test.

@@ -5,23 +5,30 @@ import (
 	"testing"
 )
 
-// TestAddr: an address can be listened on, and the next is another.
+// TestAddr: an address can be listened on, and is given to nobody else, whether it is or not.
 func TestAddr(t *testing.T) {
 	t.Parallel()
 	seen := make(map[string]bool)
-	for range 20 {
+	for i := range 200 {
 		addr, err := Addr()
 		if err != nil {
 			t.Fatal(err)
+		}
+		if seen[addr] {
+			t.Errorf("%s twice", addr)
+		}
+		seen[addr] = true
+		if other, err := net.ListenPacket("udp", addr); err == nil {
+			t.Errorf("%s is not marked", addr)
+			t.Cleanup(func() { other.Close() })
+		}
+		if i%50 > 0 {
+			continue
 		}
 		l, err := net.Listen("tcp", addr)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { l.Close() })
-		if seen[addr] {
-			t.Errorf("%s twice", addr)
-		}
-		seen[addr] = true
 	}
 }
