@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/emersion/go-imap/v2"
+	"github.com/jackc/pgx/v5"
 
 	"postern/pkg/store"
 )
@@ -205,12 +206,15 @@ func TestManySessionsShareARefresh(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	snap := f.openInbox(f.a)
-	tx, err := f.s.pool.Begin(t.Context())
+	conn, err := pgx.Connect(t.Context(), f.url) // not of the pool's: it may make new ones meanwhile, which wait for the lock
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tx.Exec(t.Context(), `lock table mailbox_state in access exclusive mode`); err != nil {
-		t.Fatal(err)
+	defer conn.Close(t.Context()) //nolint:errcheck // the database is dropped
+	for _, sql := range []string{`begin`, `lock table mailbox_state in access exclusive mode`} {
+		if _, err := conn.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
 	}
 	var wg sync.WaitGroup
 	n := f.statements(func(ctx context.Context) {
@@ -222,9 +226,14 @@ func TestManySessionsShareARefresh(t *testing.T) {
 			})
 		}
 		f.await("a refresh to hang on the lock", func() bool {
-			return f.number(`select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`) > 0
+			const sql = `select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')`
+			hangs := false
+			if err := conn.QueryRow(ctx, sql).Scan(&hangs); err != nil {
+				t.Fatal(err)
+			}
+			return hangs
 		})
-		if err := tx.Rollback(ctx); err != nil {
+		if _, err := conn.Exec(ctx, `rollback`); err != nil {
 			t.Fatal(err)
 		}
 		wg.Wait()
