@@ -16,9 +16,6 @@ import (
 	"postern/pkg/store/postgres/floor"
 )
 
-// floorConns is how many connections insert at once, as many as deliver.
-const floorConns = 16
-
 // floorBurst is how many messages one run delivers: what begins with it, on either side, is then a small part of it.
 const floorBurst = 4000
 
@@ -37,7 +34,8 @@ type floorWork struct {
 
 // floorKinds are those there are.
 var floorKinds = []floorKind{
-	{"deliver-16", "Delivery by 16 connections, of bare INSERTs of the same octets with a commit each by 16 connections", bareInserts},
+	{"deliver-16", "Delivery by 16 connections, of bare INSERTs of the same octets with a commit each by 16 connections", bareInserts(16)},
+	{"deliver-64", "Delivery by 64 connections, of bare INSERTs of the same octets with a commit each by 64 connections", bareInserts(64)},
 	{"fetch-bodies", "FETCH of all bodies at once, of the same octets over one TLS connection", bareTLS},
 }
 
@@ -105,26 +103,29 @@ func (p *pair) against(ctx context.Context, k floorKind, s bench.Step) (row, err
 	return r, nil
 }
 
-// bareInserts puts the mails into a table of the same PostgreSQL and returns how many a second.
-func bareInserts(ctx context.Context, p *pair, w floorWork) (_ float64, err error) {
-	dsn, err := p.ours.database(ctx)
-	if err != nil {
-		return 0, err
+// bareInserts puts the mails into a table of the same PostgreSQL by so many connections, as many as deliver, and returns how many
+// a second.
+func bareInserts(conns int) func(context.Context, *pair, floorWork) (float64, error) {
+	return func(ctx context.Context, p *pair, w floorWork) (_ float64, err error) {
+		dsn, err := p.ours.database(ctx)
+		if err != nil {
+			return 0, err
+		}
+		f, err := floor.Open(ctx, dsn, conns)
+		if err != nil {
+			return 0, err
+		}
+		defer func() {
+			err = errors.Join(err, f.Empty(ctx))
+			f.Close()
+		}()
+		if err := f.Insert(ctx, 8*conns, func(int) []byte { return []byte{0} }); err != nil { // connections and statements are there then
+			return 0, err
+		}
+		begun := time.Now()
+		err = f.Insert(ctx, len(w.mails), func(i int) []byte { return w.mails[i] })
+		return float64(len(w.mails)) / time.Since(begun).Seconds(), err
 	}
-	f, err := floor.Open(ctx, dsn, floorConns)
-	if err != nil {
-		return 0, err
-	}
-	defer func() {
-		err = errors.Join(err, f.Empty(ctx))
-		f.Close()
-	}()
-	if err := f.Insert(ctx, 8*floorConns, func(int) []byte { return []byte{0} }); err != nil { // connections and statements are there then
-		return 0, err
-	}
-	begun := time.Now()
-	err = f.Insert(ctx, len(w.mails), func(i int) []byte { return w.mails[i] })
-	return float64(len(w.mails)) / time.Since(begun).Seconds(), err
 }
 
 // bareTLS sends the octets over one TLS connection and returns how many millions a second.
