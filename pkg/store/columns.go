@@ -2,7 +2,6 @@ package store
 
 import (
 	"slices"
-	"sync/atomic"
 
 	"github.com/emersion/go-imap/v2"
 )
@@ -52,16 +51,9 @@ func extend[T any](col *[]T, n int) []T {
 // NewSnapshotOf is NewSnapshot of columns, which belong to the Snapshot from then on. Unpacking a mailbox straight into them takes 60 %
 // of the time of rows in between, and as much of their memory.
 func NewSnapshotOf(box Mailbox, keywords []imap.Flag, c *Columns) *Snapshot {
-	s := &Snapshot{
-		box:         box.ID,
-		uidValidity: box.UIDValidity,
-		uidNext:     box.UIDNext,
-		modSeq:      box.ModSeq,
-		keywords:    slices.Clip(keywords),
-		col: columns{
-			uid: c.UID, id: c.ID, thread: c.Thread, received: c.Received, saved: c.Saved, size: c.Size, header: c.Header, padding: c.Padding,
-		},
-		tail: new(atomic.Int64),
+	s := emptySnapshot(box, keywords)
+	s.col = columns{
+		uid: c.UID, id: c.ID, thread: c.Thread, received: c.Received, saved: c.Saved, size: c.Size, header: c.Header, padding: c.Padding,
 	}
 	if !anySet(c.Thread) {
 		s.col.thread = nil

@@ -29,19 +29,24 @@ type Snapshot struct {
 // NewSnapshot makes a Snapshot of rows, ascending by UID. box supplies id, UIDVALIDITY, UIDNEXT and mod-sequence. The
 // Snapshot keeps keywords, but not rows.
 func NewSnapshot(box Mailbox, keywords []imap.Flag, rows []Row) *Snapshot {
-	s := &Snapshot{
+	s := emptySnapshot(box, keywords)
+	s.col = makeColumns(len(rows))
+	s.chunks = make([]chunk, 0, len(rows)/chunkLen+1)
+	s.add(rows)
+	s.tail.Store(int64(len(rows)))
+	return s
+}
+
+// emptySnapshot is a Snapshot without messages.
+func emptySnapshot(box Mailbox, keywords []imap.Flag) *Snapshot {
+	return &Snapshot{
 		box:         box.ID,
 		uidValidity: box.UIDValidity,
 		uidNext:     box.UIDNext,
 		modSeq:      box.ModSeq,
 		keywords:    slices.Clip(keywords),
-		col:         makeColumns(len(rows)),
 		tail:        new(atomic.Int64),
 	}
-	s.chunks = make([]chunk, 0, len(rows)/chunkLen+1)
-	s.add(rows)
-	s.tail.Store(int64(len(rows)))
-	return s
 }
 
 // Delta is what makes the next version of a Snapshot out of one.

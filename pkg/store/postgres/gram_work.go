@@ -305,12 +305,5 @@ func (w *indexing) rest(ctx context.Context, since time.Time) error {
 	if w.s.busy() {
 		load = max(load/busyShare, 1)
 	}
-	pause := time.NewTimer(min(time.Since(since)*(100-load)/load, gramBeat))
-	defer pause.Stop()
-	select {
-	case <-pause.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return sleep(ctx, min(time.Since(since)*(100-load)/load, gramBeat))
 }
