@@ -78,27 +78,7 @@ func (c noCancel) Write(b []byte) (int, error) {
 // holdAll is hold of all that is written to in the account.
 func (f *fixture) holdAll() (let func()) {
 	f.Helper()
-	conn, err := pgx.Connect(f.Context(), f.url)
-	if err != nil {
-		f.Fatal(err)
-	}
-	tx, err := conn.Begin(f.Context())
-	for _, sql := range []string{`select from mailbox_state for update`, `select from accounts for update`} {
-		if err == nil {
-			_, err = tx.Exec(f.Context(), sql)
-		}
-	}
-	if err != nil {
-		f.Fatal(err)
-	}
-	return func() {
-		if err := tx.Rollback(f.Context()); err != nil {
-			f.Error(err)
-		}
-		if err := conn.Close(f.Context()); err != nil {
-			f.Error(err)
-		}
-	}
+	return f.hold(`select from mailbox_state for update`, `select from accounts for update`)
 }
 
 // truth is what the database says of INBOX.
@@ -155,7 +135,7 @@ func TestDeletionBroken(t *testing.T) {
 	if _, err := conn.Exec(t.Context(), `begin; select from messages for update`); err != nil {
 		t.Fatal(err)
 	}
-	let := f.hold()
+	let := f.holdInbox()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- f.s.DeleteAccount(ctx, f.a.id) }()

@@ -3,6 +3,7 @@ package postgres
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -12,16 +13,24 @@ import (
 	"postern/pkg/store"
 )
 
-// hold locks INBOX's row on a connection of its own until the function it returns is called.
-func (f *fixture) hold() (let func()) {
+// holdInbox is hold of INBOX's row.
+func (f *fixture) holdInbox() (let func()) {
+	f.Helper()
+	return f.hold(fmt.Sprintf(`select from mailbox_state where mailbox_id = %d for update`, f.inbox))
+}
+
+// hold keeps what statements lock, on a connection of its own, until the function it returns is called.
+func (f *fixture) hold(statements ...string) (let func()) {
 	f.Helper()
 	conn, err := pgx.Connect(f.Context(), f.url)
 	if err != nil {
 		f.Fatal(err)
 	}
 	tx, err := conn.Begin(f.Context())
-	if err == nil {
-		_, err = tx.Exec(f.Context(), `select from mailbox_state where mailbox_id = $1 for update`, f.inbox)
+	for _, sql := range statements {
+		if err == nil {
+			_, err = tx.Exec(f.Context(), sql)
+		}
 	}
 	if err != nil {
 		f.Fatal(err)
@@ -59,7 +68,7 @@ func TestLastWriteOfTheOneThatEnds(t *testing.T) {
 	uid := f.mail(plain("one", 10))[0]
 	first, a := f.s, f.a
 	f.await("to be alone", first.presence.alone)
-	let := f.hold()
+	let := f.holdInbox()
 	written := make(chan error, 1)
 	go func() {
 		_, err := a.SetFlags(context.Background(), f.inbox, uidRange(1, uid), store.FlagChange{Op: imap.StoreFlagsAdd, Flags: []imap.Flag{imap.FlagFlagged}})
@@ -127,14 +136,7 @@ func TestBeginGivenUp(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.s.Close()
-	conn, err := pgx.Connect(t.Context(), f.url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(t.Context()) //nolint:errcheck // the database is dropped
-	if _, err := conn.Exec(t.Context(), sqlForOurselves, presenceLock); err != nil {
-		t.Fatal(err)
-	}
+	f.forOurselves()
 	ctx, cancel := context.WithCancel(t.Context())
 	opened := make(chan error, 1)
 	go func() {

@@ -155,21 +155,27 @@ func TestAloneInTurns(t *testing.T) {
 	}
 }
 
-// sqlForOurselves waits for the lock of a process that has just ended: its server hears of that a moment later.
-const sqlForOurselves = `select pg_advisory_lock($1)`
+// forOurselves holds the database as a process does that is alone, on a connection that answers nobody. It waits for the lock of
+// a process that has just ended: its server hears of that a moment later.
+func (f *fixture) forOurselves() *pgx.Conn {
+	f.Helper()
+	conn, err := pgx.Connect(f.Context(), f.url)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { conn.Close(context.Background()) }) //nolint:errcheck // it may be cut off
+	if _, err := conn.Exec(f.Context(), `select pg_advisory_lock($1)`, presenceLock); err != nil {
+		f.Fatal(err)
+	}
+	return conn
+}
 
 // TestRoomIsTaken: a process that holds the database for itself and does not answer loses its connection.
 func TestRoomIsTaken(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.s.Close()
-	conn, err := pgx.Connect(t.Context(), f.url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := conn.Exec(t.Context(), sqlForOurselves, presenceLock); err != nil {
-		t.Fatal(err)
-	}
+	conn := f.forOurselves()
 	s := f.open(alone)
 	if err := conn.Ping(t.Context()); err == nil {
 		t.Error("it has kept its connection")
