@@ -55,6 +55,7 @@ const (
 	goJOSE     = "github.com/go-jose/go-jose/v4"
 	otp        = "github.com/pquerna/otp"
 	barcode    = "github.com/boombuler/barcode"
+	memlimit   = "github.com/KimMachineGun/automemlimit"
 	goLDAP     = "github.com/go-ldap/ldap/v3"
 
 	progressbar = "github.com/schollz/progressbar/v3"
@@ -67,7 +68,7 @@ var layers = map[string]layer{
 		reason: "keys and orders of messages: it knows neither store nor protocol",
 	},
 	"pkg/imap/wire":  {theirs: []string{goIMAP, xtext}, reason: "tokens only: it knows no command"},
-	"pkg/config":     {theirs: []string{koanf, pflag, humanize}, reason: "only gateway and cmd read the configuration"},
+	"pkg/config":     {theirs: []string{koanf, pflag, humanize, memlimit}, reason: "only gateway and cmd read the configuration"},
 	"pkg/embedded":   {reason: "runs a PostgreSQL, speaks no SQL"},
 	"pkg/listen":     {theirs: []string{zap, xsync}, reason: "makes listeners, knows no protocol"},
 	"pkg/transcript": {reason: "test support that knows no protocol"},

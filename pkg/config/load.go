@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/knadh/koanf/parsers/toml/v2"
 	"github.com/knadh/koanf/providers/env/v2"
 	"github.com/knadh/koanf/providers/posflag"
@@ -24,6 +25,7 @@ type Source struct {
 	Flags    *pflag.FlagSet         // that AddFlags was called with; nil: none
 	Environ  func() []string        // nil: os.Environ
 	Hostname func() (string, error) // nil: os.Hostname
+	Memory   func() (uint64, error) // octets that the process may use; nil: what the machine or the container has
 }
 
 // Load returns the configuration, or Problems: everything that is wrong with it. With problems it still returns what
@@ -34,6 +36,9 @@ func Load(src Source) (*Config, error) {
 	}
 	if src.Hostname == nil {
 		src.Hostname = os.Hostname
+	}
+	if src.Memory == nil {
+		src.Memory = memory
 	}
 	c := &Config{origin: make(map[string]string)}
 	var l loader
@@ -269,6 +274,9 @@ func (l *loader) complete(c *Config, src Source) {
 	if !c.IsSet("database.migrate_on_start") {
 		c.Database.MigrateOnStart = c.Private()
 	}
+	if c.Store.Bodies == 0 {
+		c.Store.Bodies = bodiesShare(src)
+	}
 	if c.TLS.Mode == "" {
 		c.TLS.Mode = certificateMode(c)
 	}
@@ -284,6 +292,25 @@ func (l *loader) complete(c *Config, src Source) {
 	if c.Crypt.MasterKeyFile == "" {
 		c.Crypt.MasterKeyFile = filepath.Join(dir, "master.key")
 	}
+}
+
+// memory is what the machine has, or less if the container may not have all of it.
+func memory() (uint64, error) {
+	all, err := memlimit.FromSystem()
+	if limit, limited := memlimit.FromCgroup(); limited == nil && (err != nil || limit < all) {
+		return limit, nil
+	}
+	return all, err
+}
+
+// bodiesShare is how much memory there is for messages that have been read, unless somebody says.
+func bodiesShare(src Source) int64 {
+	const least, part = 64 << 20, 16
+	octets, err := src.Memory()
+	if err != nil { // nobody can say
+		return least
+	}
+	return max(int64(min(octets, 1<<44)/part), least)
 }
 
 // certificateMode is the mode that suits the other settings.

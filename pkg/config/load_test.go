@@ -25,6 +25,7 @@ func (g given) load(t *testing.T) (*Config, error) {
 	src := Source{
 		Environ:  func() []string { return g.env },
 		Hostname: func() (string, error) { return "mail.example.org", nil },
+		Memory:   func() (uint64, error) { return 2 << 30, nil },
 	}
 	if g.file != "" {
 		src.File = writeFile(t, "postern.toml", g.file)
@@ -71,7 +72,7 @@ func TestDefaults(t *testing.T) {
 			Directory: "https://acme-v02.api.letsencrypt.org/directory", HTTPListen: []string{":80"}, DNSKeyAlgorithm: "hmac-sha256",
 		},
 		Crypt: Crypt{MasterKeyFile: "/var/lib/postern/master.key"},
-		Store: Store{Compression: "s2", Cache: 256 << 20, Bodies: 64 << 20, Undelete: 14 * 24 * time.Hour, IndexFrom: 2000, IndexLoad: 50},
+		Store: Store{Compression: "s2", Cache: 256 << 20, Bodies: 128 << 20, Undelete: 14 * 24 * time.Hour, IndexFrom: 2000, IndexLoad: 50},
 		Auth: Auth{
 			MinLength: 8, MinStrength: 2, History: 90 * 24 * time.Hour,
 			OAuth: OAuth{Claim: "email", Introspection: "off", Timeout: 5 * time.Second},
@@ -322,6 +323,34 @@ func TestNoHostname(t *testing.T) {
 	})
 	if err == nil || !strings.Contains(err.Error(), "hostname: the machine does not know its name") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestBodiesShare: the memory for messages that have been read grows with the machine's, unless somebody says how much it is.
+func TestBodiesShare(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		memory uint64
+		err    error
+		env    []string
+		want   int64
+	}{
+		{memory: 24 << 30, want: 1536 << 20},
+		{memory: 512 << 20, want: 64 << 20},
+		{memory: 1 << 63, want: 1 << 40},
+		{err: errors.New("no /proc"), want: 64 << 20},
+		{memory: 24 << 30, env: []string{"POSTERN_STORE_BODIES=64MiB"}, want: 64 << 20},
+	} {
+		c, err := Load(Source{
+			Environ: func() []string { return append(tc.env, "POSTERN_DATA_DIR=/var/lib/postern") },
+			Memory:  func() (uint64, error) { return tc.memory, tc.err },
+		})
+		if err != nil || c.Store.Bodies != tc.want {
+			t.Errorf("of %d octets, %v: %d, %v; want %d", tc.memory, tc.err, c.Store.Bodies, err, tc.want)
+		}
+	}
+	if n, err := memory(); err != nil || n < 64<<20 {
+		t.Errorf("this machine has %d octets of memory, %v", n, err)
 	}
 }
 

@@ -326,8 +326,9 @@ var mainSettings = []setting{
 		field: func(c *Config) any { return &c.Store.Cache },
 	},
 	{
-		key: "store.bodies", preset: "64MiB",
-		doc:   "Memory for messages that have been read of late: other devices of their owner, and others who share the mailbox, get them from there.",
+		key: "store.bodies", preset: "0",
+		doc: "Memory for messages that have been read of late: other devices of their owner, and others who share the mailbox, get\n" +
+			"them from there. 0 is a sixteenth of what the machine or the container has, at least 64 MiB.",
 		field: func(c *Config) any { return &c.Store.Bodies },
 	},
 	{

@@ -20,7 +20,7 @@ import (
 // Expected: 40 or more. What the ratio leaves is spent on the query, opening the seals, unpacking and the protocol.
 func BenchmarkFetchBodies(b *testing.B) {
 	const count = 2000
-	g := startGateway(b, pgtest.Durable(b))
+	g := startGateway(b, pgtest.Durable(b), "POSTERN_STORE_BODIES=4MiB") // what is read comes from the database
 	user := g.accounts(b, 1)[0]
 	send(b, dialLMTP(b, g.addr("lmtp"), deliverers), newMails(), count, func(int) string { return user })
 	c := dialIMAP(b, g.addr("imap"), user)

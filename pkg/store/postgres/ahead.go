@@ -29,6 +29,7 @@ type kept struct {
 type keptKey struct {
 	account store.AccountID
 	blob    store.MessageID
+	window  int // 0: what part 0 has of a message; n: nothing but the data of part n-1 of a large one
 }
 
 func newKept(octets int64) kept {
@@ -114,7 +115,7 @@ func (p *pager) single(ctx context.Context, i int, yield func(*store.Message, er
 // known returns what is kept of the message at place i if it is all that is wanted, or nil.
 func (p *pager) known(i int) (keptKey, *loaded) {
 	row := p.have.Row(i)
-	key := keptKey{p.a.id, row.ID}
+	key := keptKey{account: p.a.id, blob: row.ID}
 	l, _ := p.a.s.kept.get(key)
 	switch {
 	case l == nil:

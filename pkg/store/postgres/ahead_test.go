@@ -110,7 +110,7 @@ func TestKeptBounded(t *testing.T) {
 	const keptOctets = 16 << 20
 	k := newKept(keptOctets)
 	const size = 1 << 20
-	key := func(i int) keptKey { return keptKey{1, store.MessageID(i)} }
+	key := func(i int) keptKey { return keptKey{account: 1, blob: store.MessageID(i)} }
 	for i := range 100 {
 		k.add(key(i), &loaded{hdr: make([]byte, 10)})
 		k.add(key(i), &loaded{data: make([]byte, size)}) // beside what there is

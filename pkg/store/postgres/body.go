@@ -25,6 +25,8 @@ type body struct {
 	row  store.Row
 	head int64 // octets in hdr
 
+	keeps bool // windows of a large message
+
 	mu   sync.Mutex
 	hdr  []byte // nil: not read; guarded by mu
 	part int    // guarded by mu
@@ -104,7 +106,7 @@ func (b *body) octetsOfWindows(off, n int64) [][]byte {
 		}
 		to := min(end, int64(part+1)*window)
 		pieces = append(pieces, b.data[at%window:to-int64(part)*window])
-		b.lent, at = true, to
+		b.lent, at = b.big, to
 	}
 	b.read = off + n
 	return pieces
@@ -138,10 +140,10 @@ func (b *body) leave(at int64) {
 // drop parts with data. The caller holds mu.
 func (b *body) drop() {
 	switch {
+	case !b.big:
 	case b.lent && len(b.spent) < windowsSpare: // what is more is garbage when those who hold octets let go of them
 		b.spent = append(b.spent, b.data)
-	case b.lent:
-	case b.big:
+	case !b.lent:
 		b.a.s.windows.spare(b.data)
 	}
 	b.data, b.big, b.lent = nil, false, false
@@ -204,7 +206,7 @@ func (b *body) readPart(part int) error {
 	if part == 0 && !large(&b.row) {
 		return b.readFirst()
 	}
-	if b.big && part == b.part+1 { // it is read from window to window: the next one comes while this one is sent
+	if b.data != nil && part == b.part+1 { // it is read from window to window: the next one comes while this one is sent
 		b.ahead(part + 1)
 	}
 	if b.takeWindow(part) {
@@ -221,8 +223,13 @@ func (b *body) readPart(part int) error {
 	return nil
 }
 
-// takeWindow makes part the one in data if it is in the cache. The caller holds mu.
+// takeWindow makes part the one in data if it is in memory. The caller holds mu.
 func (b *body) takeWindow(part int) bool {
+	if data := b.keptWindow(part); data != nil {
+		b.drop()
+		b.data, b.part = data, part
+		return true
+	}
 	data, ok := b.a.s.windows.take(b.ctx, windowKey{b.a.id, b.row.ID, part})
 	if ok {
 		b.hold(part, data)
@@ -233,7 +240,10 @@ func (b *body) takeWindow(part int) bool {
 // hold makes a window of a large message the one in data. The caller holds mu.
 func (b *body) hold(part int, data []byte) {
 	b.drop()
-	b.data, b.part, b.big, b.lent = data, part, true, false
+	b.data, b.part, b.big = data, part, true
+	if b.keeps {
+		b.keepWindow()
+	}
 }
 
 const sqlWindow = `

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 
 	"postern/pkg/store"
@@ -10,21 +11,24 @@ import (
 // in the end what it has read itself.
 const keptShare = 2
 
-// keeps reports whether bodies are asked for that may stay in memory: together they are a part of what is kept. Of more nothing
-// is, nor of what is read to look into it, by a search or an index: that comes with trees, and goes to nobody.
-func (p *pager) keeps() bool {
+// mayKeep reports whether messages are asked for that may stay in memory, and whether the large ones among them may do so whole:
+// together they are a part of what is kept. Of more nothing is, nor of what is read to look into it, by a search or an index: that
+// comes with trees, and goes to nobody.
+func (p *pager) mayKeep() (messages, whole bool) {
 	if p.want&(store.WithBody|store.WithPart) != store.WithBody || p.a.behind {
-		return false
+		return false, false
 	}
-	left := p.a.s.kept.limit / keptShare
+	limit := p.a.s.kept.limit / keptShare
+	octets, windows := 0, 0
 	for _, r := range p.places {
-		for i := r[0]; i < r[1]; i++ {
-			if left -= p.octets(i) + keptRow; left < 0 {
-				return false
+		for i := r[0]; i < r[1] && octets <= limit; i++ {
+			octets += p.octets(i) + keptRow
+			if row := p.have.Row(i); large(&row) {
+				windows += int(row.Size)
 			}
 		}
 	}
-	return true
+	return octets <= limit, windows <= limit-octets
 }
 
 // loadKeeping is load for what may stay in memory: only what is not there is read.
@@ -54,9 +58,27 @@ func (p *pager) readToKeep(ctx context.Context, pg *page, places []int) error {
 	}
 	for blob, l := range all.read {
 		if l.err == nil {
-			p.a.s.kept.add(keptKey{p.a.id, blob}, l)
+			p.a.s.kept.add(keptKey{account: p.a.id, blob: blob}, l)
 		}
 		pg.read[blob] = l
 	}
 	return nil
+}
+
+// keptWindow returns what is kept of a large message.
+func (b *body) keptWindow(part int) []byte {
+	if l, ok := b.a.s.kept.get(keptKey{b.a.id, b.row.ID, part + 1}); ok {
+		return l.data
+	}
+	return nil
+}
+
+// keepWindow keeps the window in data, which is nobody's memory to use again from then on. The caller holds mu.
+func (b *body) keepWindow() {
+	if long := b.data; cap(long) > len(long) { // the last one is shorter
+		b.data = bytes.Clone(long)
+		b.a.s.windows.spare(long)
+	}
+	b.a.s.kept.add(keptKey{b.a.id, b.row.ID, b.part + 1}, &loaded{data: b.data})
+	b.big = false
 }

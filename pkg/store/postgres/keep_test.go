@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"strings"
 	"testing"
 
 	"github.com/emersion/go-imap/v2"
@@ -57,6 +59,70 @@ func TestKeepFew(t *testing.T) {
 	if f.s.kept.total > 0 {
 		t.Errorf("%d octets of a large command are kept", f.s.kept.total)
 	}
+}
+
+// TestKeepWindows: what is read of large messages with a command that may keep them is there for the next one, in whatever pieces, and
+// memory that is kept is not used again.
+func TestKeepWindows(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	texts := []string{plain("small", 1000), plain("large", 3*window+1000), plain("two windows", 2*window), plain("another", window+1000)}
+	f.mail(texts...)
+	snap := f.openInbox(f.a)
+	download := func(name string, statements int, uids imap.UIDSet, read func(m *store.Message) string) {
+		t.Helper()
+		f.check(name, statements, func(ctx context.Context) {
+			for m, err := range f.a.Messages(ctx, snap, uids, store.WithBody|store.Passing) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if read(m) != texts[m.UID-1] {
+					t.Errorf("%s: other octets of message %d", name, m.UID)
+				}
+			}
+		})
+	}
+	const page, parts = 1, 2 + 2 + 2 // the third and fourth part of the largest come in the background
+	download("first", page+parts, allUIDs, inPieces(1000))
+	for _, piece := range []int{100, 5000, window, 10 * window} {
+		download("again", 0, allUIDs, inPieces(piece))
+	}
+	download("lent", 0, allUIDs, lentOctets)
+	download("one", 0, uidRange(2, 2), inPieces(5000))
+
+	f.s.kept = newKept(2 * keptShare * window) // for the small one and what comes with the large ones
+	for range 2 {
+		f.s.windows.kept.clear()
+		download("too large", page+parts, allUIDs, inPieces(5000))
+		f.s.windows.kept.clear()
+		download("too large, but for the small ones", parts, allUIDs, inPieces(5000))
+		f.s.kept.clear()
+	}
+}
+
+// inPieces reads a message some octets at a time.
+func inPieces(n int) func(*store.Message) string {
+	return func(m *store.Message) string {
+		var text strings.Builder
+		_, _ = io.CopyBuffer(&text, struct{ io.Reader }{io.NewSectionReader(m.Body, 0, m.Size)}, make([]byte, n)) // the text tells
+		return text.String()
+	}
+}
+
+// lentOctets reads a message without a copy where that is possible.
+func lentOctets(m *store.Message) string {
+	var text strings.Builder
+	for at := int64(0); at < m.Size; at = int64(text.Len()) {
+		n := min(window, m.Size-at)
+		pieces := m.Body.(store.InMemory).Octets(at, n)
+		for _, p := range pieces {
+			text.Write(p)
+		}
+		if pieces == nil {
+			return text.String()
+		}
+	}
+	return text.String()
 }
 
 // TestKeepDamaged: a message that cannot be read fails each time, and alone.

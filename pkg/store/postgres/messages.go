@@ -41,9 +41,12 @@ func (a *account) Messages(ctx context.Context, have *store.Snapshot, uids imap.
 			p.single(ctx, p.places[0][0], yield)
 			return
 		}
-		if p.read = p.load; p.keeps() {
+		p.read = p.load
+		keeps, whole := p.mayKeep()
+		if keeps {
 			p.read = p.loadKeeping
 		}
+		p.keepsWhole = whole
 		for coming := p.start(ahead, nil); len(coming) > 0; {
 			page := <-coming[0]
 			if page.err != nil {
@@ -67,7 +70,8 @@ type pager struct {
 	want   store.Fields
 	places [][2]int // those still to come
 
-	read func(context.Context, *page) error // a page
+	read       func(context.Context, *page) error // a page
+	keepsWhole bool                               // messages that are large, too
 }
 
 // bare yields messages of which nothing need be read. Whoever does read a body pays for it then.
@@ -296,6 +300,7 @@ func (pg *page) yield(ctx context.Context, p *pager, yield func(*store.Message, 
 			err = failed(fmt.Sprintf("read UID %d", row.UID), err)
 		}
 		body := newBody(ctx, p.a, row, l)
+		body.keeps = p.keepsWhole
 		m.Body = body
 		again := yield(m, err)
 		p.done(body)

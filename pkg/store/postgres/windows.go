@@ -85,7 +85,7 @@ func (c *windowCache) take(ctx context.Context, key windowKey) ([]byte, bool) {
 // again and is told why.
 func (b *body) ahead(part int) {
 	c, key := b.a.s.windows, windowKey{b.a.id, b.row.ID, part}
-	if int64(part)*window >= b.row.Size-b.head || !c.expect(key) {
+	if int64(part)*window >= b.row.Size-b.head || b.keptWindow(part) != nil || !c.expect(key) {
 		return
 	}
 	next := &body{a: b.a, row: b.row, head: b.head}
