@@ -25,8 +25,8 @@ const (
 	inlineBody = window
 	// inlineTotal bounds what one Append may hold in memory while it waits for its lane.
 	inlineTotal = 1 << 20
-	// windowsAtOnce is how many parts of a large body are in memory at a time.
-	windowsAtOnce = 4
+	// windowsAtOnce is how many parts of a large body are in memory at a time: as many as a connection keeps memory for.
+	windowsAtOnce = scratchOctets / window
 
 	// deliveryTimeout bounds an Append. What it stores before its message row is named in blob_gc until then, due in
 	// orphanGrace, which must be far longer.
@@ -60,8 +60,11 @@ func (a *account) Append(ctx context.Context, box store.MailboxID, drafts ...*st
 	if len(drafts) == 0 {
 		return nil, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, deliveryTimeout)
-	defer cancel()
+	if until, ok := ctx.Deadline(); !ok || time.Until(until) > deliveryTimeout {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, deliveryTimeout)
+		defer cancel()
+	}
 	d := &delivery{ctx: ctx, a: a, box: box, done: make(chan error, 1)}
 	err := a.prepare(ctx, d, drafts)
 	if err == nil {
@@ -227,24 +230,25 @@ func (a *account) encode(ctx context.Context, key *dataKey, m *arrival, d *store
 
 // encodeFirst seals header, tree and the first window.
 func (a *account) encodeFirst(k *blobKey, m *arrival, d *store.Draft, src octets) error {
-	tree, err := d.Part().Shift(int64(len(d.Prefix))).AppendBinary(nil)
-	if err != nil {
-		return fmt.Errorf("encode MIME tree: %w", err)
-	}
 	start := headerColumn(m.hsize)
 	end := min(start+window, m.size)
 	raw := a.s.buffer()
 	defer a.s.buffers.Put(raw)
-	if raw.b, err = src.read(raw.b, 0, end); err != nil {
+	octets, err := src.read(raw.b, 0, end)
+	if err != nil {
 		return err
+	}
+	raw.b, err = d.Part().Shift(int64(len(d.Prefix))).AppendBinary(octets) // one buffer for both
+	if err != nil {
+		return fmt.Errorf("encode MIME tree: %w", err)
 	}
 	m.rawlen = int(end - start)
 	m.sealed = a.s.buffer()
 	b := encodePart(m.sealed.b[:0], k, 0, columnHeader, raw.b[:start])
 	n := len(b)
-	b = encodePart(b, k, 0, columnTree, tree)
+	b = encodePart(b, k, 0, columnTree, raw.b[end:])
 	t := len(b)
-	b = encodePart(b, k, 0, columnData, raw.b[start:])
+	b = encodePart(b, k, 0, columnData, raw.b[start:end])
 	m.sealed.b, m.header, m.tree, m.data = b, b[:n:n], b[n:t:t], b[t:]
 	return nil
 }
@@ -274,29 +278,35 @@ func (a *account) storeBody(ctx context.Context, k *blobKey, m *arrival, src oct
 }
 
 // storeWindows stores the windows after the first, a few at a time, behind what b holds already.
-func (a *account) storeWindows(ctx context.Context, tx pgx.Tx, b *pgx.Batch, k *blobKey, m *arrival, src octets) error {
-	var raw []byte
-	var sealed [windowsAtOnce][]byte
+func (a *account) storeWindows(ctx context.Context, tx pgx.Tx, b *pgx.Batch, k *blobKey, m *arrival, src octets) (err error) {
+	raw, sealed := a.s.buffer(), a.s.buffer()
+	defer a.s.buffers.Put(raw)
+	defer a.s.buffers.Put(sealed)
+	sealed.b = sealed.b[:0]
+	waiting := m.octets()
 	from := headerColumn(m.hsize) + int64(m.rawlen)
 	for part := 1; from < m.size; part++ {
-		var err error
-		if raw, err = src.read(raw, from, min(from+window, m.size)); err != nil {
-			return err
-		}
-		i := part % windowsAtOnce
-		sealed[i] = encodePart(sealed[i][:0], k, part, columnData, raw)
-		b.Queue(sqlBody, a.id, m.blob, part, len(raw), nil, nil, sealed[i])
-		from += int64(len(raw))
-		if i == windowsAtOnce-1 {
-			if err := tx.SendBatch(ctx, b).Close(); err != nil {
+		if part%windowsAtOnce == 0 {
+			if err := send(ctx, tx, b, waiting); err != nil {
 				return err
 			}
-			*b = pgx.Batch{}
+			*b, sealed.b, waiting = pgx.Batch{}, sealed.b[:0], 0
 		}
+		if raw.b, err = src.read(raw.b, from, min(from+window, m.size)); err != nil {
+			return err
+		}
+		n := len(sealed.b)
+		sealed.b = encodePart(sealed.b, k, part, columnData, raw.b)
+		b.Queue(sqlBody, a.id, m.blob, part, len(raw.b), nil, nil, sealed.b[n:])
+		waiting += len(sealed.b) - n
+		from += int64(len(raw.b))
 	}
-	if b.Len() == 0 {
-		return nil
-	}
+	return send(ctx, tx, b, waiting)
+}
+
+// send runs statements that hold so many octets of bodies.
+func send(ctx context.Context, tx pgx.Tx, b *pgx.Batch, octets int) error {
+	makeRoom(tx.Conn(), octets+frameOctets*b.Len())
 	return tx.SendBatch(ctx, b).Close()
 }
 

@@ -15,8 +15,8 @@ const (
 	messageOctets = 192
 )
 
-// scratchOctets is the most that a connection keeps of each for its next batch.
-const scratchOctets = 512 << 10
+// scratchOctets is the most that a connection keeps of each for its next batch: two windows, and what goes with them.
+const scratchOctets = 2*window + 64<<10
 
 // scratch is memory of one connection, in which pgx puts together what it sends: the values of a statement, and then all
 // statements. It would begin both anew every time: at some thousand deliveries a second, two copies of each body as garbage.
