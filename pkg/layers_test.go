@@ -136,10 +136,11 @@ var layers = map[string]layer{
 	"pkg/certs/certtest":  {reason: "a leaf: certificates for servers that tests start"},
 	"pkg/listen/freeport": {reason: "a leaf: ports for programs that tests start"},
 	"pkg/gateway":         {reason: "wires everything", ours: []string{"pkg", "migrations"}, theirs: []string{""}},
+	"pkg/slack":           {reason: "a leaf: what a process is before it serves"},
 	"deploy":              {reason: "tests of its files only"},
 	"pkg":                 {reason: "tests of the repository only"},
 	"cmd/postern": {
-		ours:   []string{"pkg/gateway", "pkg/config", "pkg/store", "pkg/store/postgres", "pkg/auth", "pkg/observe", "pkg/bench"},
+		ours:   []string{"pkg/gateway", "pkg/config", "pkg/store", "pkg/store/postgres", "pkg/auth", "pkg/observe", "pkg/bench", "pkg/slack"},
 		theirs: []string{cobra, pflag, zap, humanize, progressbar, barcode, "golang.org/x/term"}, reason: "flags and exit codes; no logic",
 	},
 }

@@ -15,15 +15,28 @@ import (
 	"postern/pkg/config"
 	"postern/pkg/gateway"
 	"postern/pkg/observe"
+	"postern/pkg/slack"
 )
 
 // version is set when the program is built.
 var version = "unknown"
 
 func main() {
+	cmd := root()
+	if serves(cmd, os.Args[1:]) {
+		if err := slack.Coalesce(); err != nil {
+			cmd.PrintErrln("postern:", err)
+		}
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // who asks a second time does not want to wait for sessions to end
-	os.Exit(run(ctx, root()))
+	os.Exit(run(ctx, cmd))
+}
+
+// serves tells a command that goes on.
+func serves(cmd *cobra.Command, args []string) bool {
+	sub, _, err := cmd.Find(args)
+	return err == nil && sub.Name() == "serve"
 }
 
 // run executes the command and returns its exit status.

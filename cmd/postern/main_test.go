@@ -305,3 +305,16 @@ func TestInterrupted(t *testing.T) {
 		t.Errorf("serve: %+v", got)
 	}
 }
+
+// TestServes tells which commands go on.
+func TestServes(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string]bool{
+		"serve": true, "--config x serve": true, "serve --config x": true, "--imap-listen=:993 serve": true,
+		"": false, "health": false, "account list": false, "serves": false, "--help": false, "config show": false,
+	} {
+		if got := serves(root(), strings.Fields(line)); got != want {
+			t.Errorf("%q: %v", line, got)
+		}
+	}
+}

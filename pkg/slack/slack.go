@@ -1,0 +1,8 @@
+// Package slack has the kernel wake a process that serves less often. See Coalesce.
+package slack
+
+import "time"
+
+// Timers is how much later than asked the kernel may wake a thread, so that it wakes for several timers at once. Linux has 50 µs,
+// for those who play music; nothing here is meant more exactly than to a millisecond.
+const Timers = time.Millisecond
