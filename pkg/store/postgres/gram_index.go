@@ -77,9 +77,11 @@ func (s *Store) tailDocs() int { return max(s.opts.sizes.docs/tailParts, 1) }
 // indexStride is how many messages are indexed between two rests.
 const indexStride = 32
 
-// collect gathers the grams of messages. If there are too many it stops at the UID that it returns, else it returns 0.
+// collect gathers the grams of messages, and makes the keys by which they are ordered: a SORT should not have to read what
+// has been read here. If there are too many it stops at the UID that it returns, else it returns 0.
 func (w *indexing) collect(ctx context.Context, snap *store.Snapshot) (int64, error) {
 	w.builder.reset()
+	w.keys = w.keys[:0]
 	n, began := 0, time.Now()
 	want := store.WithPart | store.WithHeader | store.WithBody | store.Passing
 	for m, err := range w.a.Messages(ctx, snap, allUIDs, want) {
@@ -88,7 +90,7 @@ func (w *indexing) collect(ctx context.Context, snap *store.Snapshot) (int64, er
 		}
 		w.set.reset()
 		if err == nil {
-			err = m.Part.Texts(m.Body, w.set)
+			err = w.read(m)
 		}
 		switch {
 		case err != nil && !unreadable(err):
@@ -111,6 +113,16 @@ func (w *indexing) collect(ctx context.Context, snap *store.Snapshot) (int64, er
 	return 0, ctx.Err()
 }
 
+// read takes from a message what the index and the keys need of it.
+func (w *indexing) read(m *store.Message) error {
+	f, err := store.KeyFields(m)
+	if err != nil {
+		return err
+	}
+	w.keys = append(w.keys, keyRow{m.UID, m.ID, f})
+	return m.Part.Texts(m.Body, w.set)
+}
+
 const sqlPutSeg = `
 insert into fts_seg (account_id, mailbox_id, seg, level, state, lo, hi, cover, bits, octets)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
@@ -120,7 +132,7 @@ func putSeg(ctx context.Context, tx pgx.Tx, key boxKey, g *gramSeg) error {
 	return err
 }
 
-// store writes the segment that the builder has collected.
+// store writes the segment that the builder has collected, and the keys of its messages.
 func (w *indexing) store(ctx context.Context, seg *gramSeg) error {
 	began := time.Now()
 	err := w.guarded(ctx, func(tx pgx.Tx) (err error) {
@@ -133,7 +145,11 @@ func (w *indexing) store(ctx context.Context, seg *gramSeg) error {
 			return err
 		}
 		seg.octets = b.total
-		return putSeg(ctx, tx, w.key, seg)
+		if err := putSeg(ctx, tx, w.key, seg); err != nil {
+			return err
+		}
+		keys := &keyWriter{s: w.s, tx: tx, key: w.key, dk: w.k}
+		return keys.add(ctx, w.keys)
 	})
 	if err != nil {
 		return err

@@ -213,6 +213,7 @@ type indexing struct {
 
 	set     *gramSet
 	builder *segmentBuilder
+	keys    []keyRow // of the messages that were read for the segment
 }
 
 // indexBox brings the index of a mailbox up to date. If another process is at it, that is all right.

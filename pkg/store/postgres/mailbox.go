@@ -239,9 +239,9 @@ var sqlForget = []string{
 	`delete from annotations where account_id <> $1 and mailbox_id = $2`, // what others have noted of it
 	`delete from journal where account_id = $1 and mailbox_id = $2`,
 	`delete from mailbox_index where account_id = $1 and mailbox_id = $2`,
+	`delete from fts_state where account_id = $1 and mailbox_id = $2`, // before what is written while it is held
 	`delete from sort_keys where account_id = $1 and mailbox_id = $2`,
 	`update fts_seg set state = 2 where account_id = $1 and mailbox_id = $2`,
-	`delete from fts_state where account_id = $1 and mailbox_id = $2`,
 	`delete from acl where account_id = $1 and mailbox_id = $2`,
 	`delete from mailbox_state where account_id = $1 and mailbox_id = $2`,
 	`delete from mailboxes where account_id = $1 and mailbox_id = $2`,

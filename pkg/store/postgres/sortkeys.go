@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// keysBehind is by how many messages the stored keys of a mailbox may be behind those in memory. A smaller mailbox has
-	// none: to read its messages is as fast.
+	// keysBehind is by how many messages the stored keys of a mailbox may be behind those that sessions have made. A smaller
+	// mailbox has none: to read its messages is as fast.
 	keysBehind = 1024
 	// keysQueue is how many mailboxes may wait for their keys to be written. More are skipped: they are only a cache.
 	keysQueue = 16
@@ -20,7 +20,8 @@ const (
 )
 
 // Keys implements store.Account. Keys that were made once are in memory, shared by all sessions, or stored in segments; what
-// is missing is made of the messages' headers and trees, by one session for all that wait for it.
+// is missing is made of the messages' headers and trees, by one session for all that wait for it. Of a large mailbox the
+// indexer has made most of them before anybody asks (indexing.collect).
 func (a *account) Keys(ctx context.Context, have *store.Snapshot, uids []imap.UID) ([]order.Key, error) {
 	e := a.s.sortKeys.entry(boxKey{a.id, have.Mailbox()})
 	keys := make([]order.Key, len(uids))
@@ -33,8 +34,10 @@ func (a *account) Keys(ctx context.Context, have *store.Snapshot, uids []imap.UI
 	}
 	defer e.release()
 	k := &keyMaker{a: a, e: e, have: have}
-	if err := k.load(ctx); err != nil {
-		return nil, failed("read sort keys", err)
+	if missing = e.fill(keys, have, uids); len(missing) > 0 { // somebody else may have been at it
+		if err := k.load(ctx, missing); err != nil {
+			return nil, failed("read sort keys", err)
+		}
 	}
 	if missing = e.fill(keys, have, uids); len(missing) > 0 {
 		if err := k.make(ctx, missing); err != nil {
@@ -52,16 +55,20 @@ type keyMaker struct {
 	have *store.Snapshot
 }
 
-// load reads what is stored, once.
-func (k *keyMaker) load(ctx context.Context) error {
-	if k.e.loaded {
+// load reads what is stored: at first all of it, later what may have been stored since of so many messages as the indexer
+// takes at a time. Fewer are made as fast as they are looked for.
+func (k *keyMaker) load(ctx context.Context, missing []imap.UID) error {
+	span := uidSpan{missing[0], missing[len(missing)-1]}
+	if !k.e.loaded {
+		span = uidSpan{1, maxUID}
+	} else if len(missing) < k.a.s.tailDocs() {
 		return nil
 	}
-	segments, err := k.a.s.loadKeys(ctx, k.e.key)
+	segments, err := k.a.s.loadKeys(ctx, k.e.key, span)
 	if err != nil {
 		return err
 	}
-	k.a.s.sortKeys.set(k.e, apart(segments))
+	k.a.s.sortKeys.set(k.e, addSegments(k.e.held(), segments))
 	k.e.loaded = true
 	return nil
 }
@@ -106,18 +113,20 @@ func (k *keyMaker) add(rows []keyRow) {
 	if countKeys(segments) > 2*k.have.Len()+segmentRows { // most are of messages that are gone
 		segments = pruneKeys(segments, k.have)
 	}
-	k.e.unsaved += len(rows)
+	for i := range rows {
+		k.e.unsaved = append(k.e.unsaved, rows[i].uid)
+	}
 	k.a.s.sortKeys.set(k.e, segments)
 }
 
 // save has the keys stored if there are many that are not.
 func (k *keyMaker) save() {
-	if k.e.unsaved < keysBehind {
+	if len(k.e.unsaved) < keysBehind {
 		return
 	}
 	select {
-	case k.a.s.keyJobs <- keyJob{k.e.key, k.e.held()}:
-		k.e.unsaved = 0
+	case k.a.s.keyJobs <- keyJob{k.e.key, k.e.held(), k.e.unsaved}:
+		k.e.unsaved = nil
 	default:
 	}
 }

@@ -30,8 +30,8 @@ type boxKeys struct {
 	turn  chan struct{} // holds a token while somebody reads or makes keys
 
 	// These belong to whoever has acquired it.
-	loaded  bool // what is stored has been read
-	unsaved int  // how many keys are not stored
+	loaded  bool       // what is stored has been read
+	unsaved []imap.UID // whose keys were made here and not stored
 
 	segments []*keySegment // ascending; guarded by cache.mu, what it points to is immutable
 	place    *list.Element // guarded by cache.mu, as is the rest
@@ -61,9 +61,9 @@ func (c *keyCache) entry(key boxKey) *boxKeys {
 // entryBytes is what a mailbox takes beside its keys.
 const entryBytes = 512
 
-// set replaces the keys of a mailbox. Should it have been dropped meanwhile, they serve those who wait for it and no others.
+// set replaces the keys of a mailbox, which the caller has acquired. Should it have been dropped meanwhile, they serve those who wait for it and no others.
 func (c *keyCache) set(e *boxKeys, segments []*keySegment) {
-	bytes := int64(entryBytes)
+	bytes := int64(entryBytes + 4*len(e.unsaved))
 	for _, g := range segments {
 		bytes += g.bytes()
 	}

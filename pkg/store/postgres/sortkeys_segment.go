@@ -75,15 +75,18 @@ func mergeKeys(segments []*keySegment, rows []keyRow) []*keySegment {
 	return append(merged, segments[to:]...)
 }
 
-// apart leaves out segments that overlap one before them: two processes have written at once. Their keys are made anew.
-func apart(segments []*keySegment) []*keySegment {
-	var kept []*keySegment
-	for _, g := range segments {
-		if len(kept) == 0 || g.lo() > kept[len(kept)-1].hi() {
-			kept = append(kept, g)
+// addSegments adds segments to others that follow each other. One that overlaps none of them stays as it is.
+func addSegments(segments, more []*keySegment) []*keySegment {
+	segments = slices.Clone(segments)
+	for _, g := range more {
+		at, _ := slices.BinarySearchFunc(segments, g.lo(), func(g *keySegment, uid imap.UID) int { return cmp.Compare(g.hi(), uid) })
+		if at < len(segments) && segments[at].lo() <= g.hi() {
+			segments = mergeKeys(segments, g.rows())
+		} else {
+			segments = slices.Insert(segments, at, g)
 		}
 	}
-	return kept
+	return segments
 }
 
 // mergeRows merges the rows of segments with further ones.

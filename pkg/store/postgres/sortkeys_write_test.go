@@ -1,0 +1,169 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/emersion/go-imap/v2"
+	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// TestKeysBehindDelivery: of a mailbox that has been indexed nobody makes keys while a session waits.
+func TestKeysBehindDelivery(t *testing.T) {
+	t.Parallel()
+	r := prometheus.NewRegistry()
+	f := newFixture(t, small, counting(r))
+	want := f.numbered(0, 60)
+	f.index(f.inbox)
+	if got := f.number(`select sum(n) from sort_keys`); got != 60 {
+		t.Errorf("%d keys stored, want 60", got)
+	}
+	asked := func(what string, statements int) {
+		t.Helper()
+		s := f.openInbox(f.a)
+		if ran := f.statements(func(ctx context.Context) {
+			if _, err := f.a.Keys(ctx, s, listUIDs(s)); err != nil {
+				t.Error(err)
+			}
+		}); ran != statements {
+			t.Errorf("%s: %d statements, want %d", what, ran, statements)
+		}
+		if got := f.subjects(f.a); !slices.Equal(got, want) {
+			t.Errorf("%s: subjects %.100q", what, got)
+		}
+	}
+	asked("the first time", 1)
+	asked("again", 0)
+	want = append(want, f.numbered(60, 20)...)
+	f.index(f.inbox)
+	f.expunge(uidRange(5, 5))
+	want = slices.Delete(want, 4, 5)
+	asked("of new mail", 1)
+	f.exec(`delete from fts_seg`)
+	f.index(f.inbox)
+	asked("when the index was made anew", 0)
+	if made := value(t, r, "postern_sort_keys_made_total"); made != 0 {
+		t.Errorf("%v keys made while somebody waited", made)
+	}
+}
+
+// TestKeysOfNewMail: keys that the indexer stores by few become segments of many.
+func TestKeysOfNewMail(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, small)
+	var want []string
+	for i := range 40 {
+		want = append(want, f.numbered(i, 1)...)
+		f.index(f.inbox)
+	}
+	if n, few := f.number(`select count(*) from sort_keys`), f.number(`select count(*) from sort_keys where n < 12`); n-few != 3 || few != 4 {
+		t.Errorf("%d segments, %d of them of few, want 7 and 4", n, few)
+	}
+	if got := f.subjects(f.a); !slices.Equal(got, want) {
+		t.Errorf("subjects %.100q", got)
+	}
+}
+
+// TestKeysOfBoth: what sessions and the indexer make of the same messages, whoever is first, is stored once.
+func TestKeysOfBoth(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, small)
+	key := boxKey{f.a.id, f.inbox}
+	want := f.numbered(0, 30)
+	_ = f.subjects(f.a)
+	s := f.openInbox(f.a)
+	held := f.s.sortKeys.entry(key).held()
+	if err := f.s.storeKeys(t.Context(), keyJob{key, held, listUIDs(s)[10:20]}); err != nil {
+		t.Fatal(err)
+	}
+	f.index(f.inbox)
+	if err := f.s.storeKeys(t.Context(), keyJob{key, held, append(listUIDs(s), 999)}); err != nil {
+		t.Fatal(err)
+	}
+	if n := f.number(`select sum(n) from sort_keys`); n != 30 {
+		t.Errorf("%d keys stored, want 30", n)
+	}
+	if got := f.subjects(f.on(f.open(small))); !slices.Equal(got, want) {
+		t.Errorf("elsewhere: subjects %.100q", got)
+	}
+}
+
+func (f *fixture) addKeys(rows []keyRow) {
+	f.Helper()
+	dk, err := f.s.key(f.Context(), f.a.id)
+	if err != nil {
+		f.Fatal(err)
+	}
+	if err := f.s.transact(f.Context(), func(tx pgx.Tx) error {
+		return (&keyWriter{s: f.s, tx: tx, key: boxKey{f.a.id, f.inbox}, dk: dk}).add(f.Context(), rows)
+	}); err != nil {
+		f.Fatal(err)
+	}
+}
+
+// storedRows are all keys that are stored of INBOX.
+func (f *fixture) storedRows() []keyRow {
+	f.Helper()
+	segments, err := f.s.loadKeys(f.Context(), boxKey{f.a.id, f.inbox}, uidSpan{1, maxUID})
+	if err != nil {
+		f.Fatal(err)
+	}
+	if len(segments) > 0 && !ascending(segments) {
+		f.Fatal("segments overlap")
+	}
+	return mergeRows(segments, nil)
+}
+
+// TestAddKeys holds what is stored to a map.
+func TestAddKeys(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, small)
+	for seed := range uint64(20) {
+		r := rand.New(rand.NewPCG(seed, 3))
+		f.exec(`truncate sort_keys`)
+		want := make(map[imap.UID]keyRow)
+		for range 10 {
+			set := make(map[imap.UID]keyRow)
+			from := imap.UID(1 + r.IntN(200))
+			for range r.IntN(20) {
+				uid := from + imap.UID(r.IntN(30))
+				set[uid] = someRow(r, uid)
+				if old, ok := want[uid]; ok && r.IntN(3) > 0 {
+					set[uid] = old
+				}
+			}
+			maps.Copy(want, set)
+			f.addKeys(byUID(set))
+		}
+		if got := f.storedRows(); fmt.Sprint(got) != fmt.Sprint(byUID(want)) {
+			t.Fatalf("seed %d: stored\n%v, want\n%v", seed, got, byUID(want))
+		}
+	}
+}
+
+func byUID(set map[imap.UID]keyRow) []keyRow {
+	return slices.SortedFunc(maps.Values(set), func(a, b keyRow) int { return cmp.Compare(a.uid, b.uid) })
+}
+
+// TestPruneKeys: keys of messages that are gone do not pile up.
+func TestPruneKeys(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, small)
+	f.numbered(0, 10)
+	r := rand.New(rand.NewPCG(1, 4))
+	var rows []keyRow
+	for uid := imap.UID(5); uid < segmentRows+100; uid++ {
+		rows = append(rows, someRow(r, uid))
+	}
+	f.addKeys(rows)
+	f.addKeys([]keyRow{someRow(r, 3)})
+	if got := f.storedRows(); len(got) != 7 || got[0].uid != 3 || got[6].uid != 10 {
+		t.Errorf("%d keys stored", len(got))
+	}
+}
