@@ -32,7 +32,8 @@
 // (RefreshTo); everyone else does, for other processes may have written.
 //
 // The keys by which SORT and THREAD order messages are kept likewise, by body: in memory for all sessions (keyCache), and
-// in sort_keys for the next process (keepKeys). Bodies never change, so they are never out of date.
+// in sort_keys for the next process (keyWriter), where the indexer puts those of all that it reads, before anybody asks. Bodies
+// never change, so they are never out of date.
 //
 // Bodies are read in pages of many messages ahead of the caller, or one window at a time; never is a connection held
 // while the caller has control (rule 4). Small messages that are asked for one by one are kept for a while, with those that are
