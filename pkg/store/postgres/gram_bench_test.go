@@ -20,9 +20,24 @@ var searched = flag.Int("searched", 20_000, "messages in the mailbox that Benchm
 // very often and most hardly ever.
 const kanji = "日一国会人年大十二本中長出三同時政事自行社見月分議後前民生連五発間対上部東者党地合市業内相方四定今回新場金員九入選立開手米力学問高代明実円関決子動京全目表戦経通外最言氏現理調体化田当八六約主題下首意法不来作性的要用制治度務強気小七成期公野"
 
-func madeUpWord(n int) string {
-	runes := []rune(kanji)
-	return string([]rune{runes[n%len(runes)], runes[n/len(runes)%len(runes)]})
+func madeUpWord(n int) string { return madeUp(kanji, n, 2) }
+
+// madeUp is the nth word of so many characters.
+func madeUp(of string, n, length int) string {
+	runes, word := []rune(of), make([]rune, length)
+	for i := range word {
+		word[i] = runes[n%len(runes)]
+		n /= len(runes)
+	}
+	return string(word)
+}
+
+// longWord is longer than those the rest is made of: three ideographs, or three to six katakana.
+func longWord(n int, foreign bool) string {
+	if foreign {
+		return madeUp("アイウエカキクコサシスソタチツトナネノハフプホマムメモラリルレロンー", n*7919, 3+n%4)
+	}
+	return madeUp(kanji, n*104_729, 3)
 }
 
 // letterOf makes a mail of about 6 KB, Japanese with some English, and header fields as they are.
@@ -38,6 +53,9 @@ func letterOf(r *rand.Rand, i int) string {
 		for range 12 {
 			b.WriteString(madeUpWord(int(zipf.Uint64())))
 			b.WriteString([]string{"の", "を", "は", "します。", "で"}[r.IntN(5)])
+		}
+		for _, foreign := range []bool{true, r.IntN(2) == 0} {
+			b.WriteString(longWord(int(zipf.Uint64()), foreign) + "と")
 		}
 		fmt.Fprintf(&b, " report %d of week %d\r\n", r.IntN(10_000), r.IntN(52))
 	}
@@ -98,6 +116,8 @@ func BenchmarkSearch(b *testing.B) {
 		{"word", native(imap.SearchCriteria{Body: []string{madeUpWord(9000)}})},
 		{"common word", native(imap.SearchCriteria{Body: []string{madeUpWord(40)}})},
 		{"common word, text", native(imap.SearchCriteria{Text: []string{madeUpWord(40)}})},
+		{"word of three", native(imap.SearchCriteria{Body: []string{longWord(9, false)}})},
+		{"foreign word", native(imap.SearchCriteria{Body: []string{longWord(6, true)}})},
 		{"absent word", native(imap.SearchCriteria{Body: []string{"猫熊"}})},
 		{"long phrase", native(imap.SearchCriteria{Text: []string{madeUpWord(700) + "を" + madeUpWord(3)}})},
 		{"not a word", store.Criteria{Not: []store.Criteria{native(imap.SearchCriteria{Body: []string{madeUpWord(3)}})}}},

@@ -14,6 +14,7 @@ import (
 type cover struct {
 	runs []coverRun
 	n    int
+	old  bool // of usableVersion: some grams that prove are not there
 }
 
 type coverRun struct {
@@ -53,12 +54,20 @@ func (c *cover) place(uid imap.UID) (int, bool) {
 }
 
 // gramVersion says by which rules texts were folded and cut into grams. It is raised with every change of them: what was made
-// by other rules is then made anew, as if it were damaged.
-const gramVersion = 2
+// by other rules is then made anew, as if it were damaged. Segments of usableVersion lack but proofs, so that searches read
+// more: they are used until they are made anew, one after the other.
+const (
+	gramVersion   = 3 // katakana and three ideographs prove
+	usableVersion = 2
+)
 
 // encode writes the version, and the runs as the distances between them and their lengths.
 func (c *cover) encode() []byte {
-	b := binary.AppendUvarint([]byte{gramVersion}, uint64(c.n))
+	b := []byte{gramVersion}
+	if c.old {
+		b[0] = usableVersion
+	}
+	b = binary.AppendUvarint(b, uint64(c.n))
 	next := imap.UID(0)
 	for _, r := range c.runs {
 		b = binary.AppendUvarint(b, uint64(r.uid-next))
@@ -69,11 +78,11 @@ func (c *cover) encode() []byte {
 }
 
 func decodeCover(b []byte) (*cover, error) {
-	if len(b) == 0 || b[0] != gramVersion {
+	if len(b) == 0 || b[0] != gramVersion && b[0] != usableVersion {
 		return nil, fmt.Errorf("cover of a segment made by other rules: %w", errDamaged)
 	}
+	c := &cover{old: b[0] == usableVersion}
 	total, b, ok := takeUvarint(b[1:])
-	c := new(cover)
 	var uid uint64
 	for ok && len(b) > 0 {
 		var gap, n uint64

@@ -90,6 +90,7 @@ func (w *indexing) merge(ctx context.Context, from []*gramSeg, level int) error 
 	for i, g := range from {
 		ids[i], g.into = g.seg, out.seg
 		out.octets += g.octets
+		out.cover.old = out.cover.old || g.cover.old
 	}
 	out.bits, out.octets = bitsFor(out.octets), 0
 	err := w.guarded(ctx, func(tx pgx.Tx) error {

@@ -40,7 +40,7 @@ func randomPattern(r *rand.Rand) string {
 	case 1:
 		return words[r.IntN(len(words))]
 	case 2:
-		return "東"
+		return []string{"東", "見積書", "カタカナ", "株式会", "タカナ"}[r.IntN(5)]
 	case 3:
 		return []string{"mail.example.org", "hidden", "pream", "application/pdf", "subject: ", "x-empty:", "資料", "user1@", "AAEC"}[r.IntN(9)]
 	case 4:

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"slices"
 
 	"postern/pkg/store"
 )
@@ -12,7 +13,7 @@ var gramRounds = []int{2, 4, 8}
 const (
 	// fewPlaces is how many messages of a segment are too few to ask for more grams.
 	fewPlaces = 2
-	// provenFrom is how many messages it takes to ask which of them have the pattern as a word, rather than to read them.
+	// provenFrom is how many messages it takes to ask which of them a gram proves to match, rather than to read them.
 	provenFrom = 16
 	// maxLeaves is how many patterns of a search are looked up; more are read for.
 	maxLeaves = 32
@@ -97,6 +98,9 @@ func (a *account) lookup(ctx context.Context, key boxKey, m *store.Matcher) (*gr
 	if err != nil || len(ready) == 0 {
 		return nil, err
 	}
+	if slices.ContainsFunc(ready, isOld) {
+		a.s.grams.behind(key)
+	}
 	f.segs = ready
 	k, err := a.s.key(ctx, a.id)
 	if err != nil {
@@ -134,7 +138,7 @@ type narrowing struct {
 // run fills find.
 func (q *leafQuery) run(ctx context.Context, l store.Leaf, find *leafFind) error {
 	find.in, find.sure = make([]placeSet, len(q.segs)), make([]placeSet, len(q.segs))
-	provable := l.In == store.LeafBody || l.In == store.LeafText // else it must be in the right field too
+	anywhere := l.In == store.LeafBody || l.In == store.LeafText // else it must be in the right field too
 	headers := map[store.LeafIn][]bool{
 		store.LeafBody: {false}, store.LeafText: {false, true}, store.LeafField: {true}, store.LeafName: {true},
 	}[l.In]
@@ -145,13 +149,13 @@ func (q *leafQuery) run(ctx context.Context, l store.Leaf, find *leafFind) error
 			return err
 		}
 		join(find.in, sets)
-		word, isWord := wordOf(l.Pattern, header)
+		proof, provable := proofOf(l.Pattern, header)
 		switch {
-		case !provable:
+		case !anywhere:
 		case exact:
 			join(find.sure, sets)
-		case isWord && count(sets) >= provenFrom:
-			if sets, err = q.places(ctx, []gram{word}); err != nil || q.lost {
+		case provable && count(sets) >= provenFrom:
+			if sets, err = q.places(ctx, []gram{proof}); err != nil || q.lost {
 				return err
 			}
 			join(find.sure, sets)

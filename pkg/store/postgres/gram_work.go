@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -267,11 +268,26 @@ func (w *indexing) step(ctx context.Context) (bool, error) {
 		return true, w.merge(ctx, run, level)
 	}
 	built, err := w.build(ctx, ready)
-	if !built || err != nil {
+	if err != nil {
 		return false, err
+	}
+	if !built {
+		return w.renew(ctx, ready)
 	}
 	return true, w.shed(ctx, ready)
 }
+
+// renew gives up a segment made by older rules, so that its messages are indexed anew: searches read them meanwhile, and
+// have the other segments. It reports whether there was one.
+func (w *indexing) renew(ctx context.Context, ready []*gramSeg) (bool, error) {
+	i := slices.IndexFunc(ready, isOld)
+	if i < 0 {
+		return false, nil
+	}
+	return true, w.drop(ctx, ready[i])
+}
+
+func isOld(g *gramSeg) bool { return g.cover.old }
 
 // guarded runs steps in a transaction in which the mailbox is ours. It need not be on disk when it returns: what is lost
 // is built again.

@@ -178,6 +178,51 @@ func TestIndexGoesOn(t *testing.T) {
 	f.finds("merged")
 }
 
+// TestIndexIsRenewed: an index that lacks proofs is used, also where it is merged with one that has them, and made anew a
+// segment at a time, once somebody searches.
+func TestIndexIsRenewed(t *testing.T) {
+	t.Parallel()
+	f := indexedFixture(t, 48)
+	old := fmt.Sprintf(`get_byte(cover, 0) = %d`, usableVersion)
+	r := rand.New(rand.NewPCG(7, 8))
+	all := f.segments(`state = 0`)
+	f.exec(`update fts_seg set cover = set_byte(cover, 0, $1) where lo > 12`, usableVersion)
+	for n := all - 1; n > 0; n-- {
+		if got := f.segments(old); got != n {
+			t.Fatalf("%d old segments, want %d", got, n)
+		}
+		f.searches(r, "renewing", f.openInbox(f.a), 5)
+		if key, broken, ok := f.s.grams.take(); !ok || broken {
+			t.Fatalf("a search does not ask for a new index: %v", key)
+		}
+		w := f.indexing()
+		for f.segments(old) == n || f.segments(`state = 0`) < all {
+			if more, err := w.step(t.Context()); !more || err != nil {
+				t.Fatal(more, err)
+			}
+		}
+		f.exec(`delete from fts_state`)
+	}
+	f.searches(r, "renewed", f.openInbox(f.a), 5)
+	if key, _, ok := f.s.grams.take(); ok {
+		t.Errorf("the index of %v is asked for again", key)
+	}
+
+	f.exec(`update fts_seg set cover = set_byte(cover, 0, $1) where lo between 13 and 24`, usableVersion)
+	ready, _, err := gramSegs(t.Context(), f.s.pool, boxKey{f.a.id, f.inbox})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := f.indexing()
+	if err := w.merge(t.Context(), ready[:3], 1); err != nil {
+		t.Fatal(err)
+	}
+	if f.segments(old) != 1 || f.segments(`level = 1 and `+old) != 1 {
+		t.Error("what is merged of old and new segments is not old")
+	}
+	f.searches(r, "merged", f.openInbox(f.a), 5)
+}
+
 // TestIndexIsDisposable throws parts of the index away, or spoils them. What is found stays the same, and the index is
 // built anew.
 func TestIndexIsDisposable(t *testing.T) {
