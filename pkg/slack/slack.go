@@ -4,5 +4,6 @@ package slack
 import "time"
 
 // Timers is how much later than asked the kernel may wake a thread, so that it wakes for several timers at once. Linux has 50 µs,
-// for those who play music; nothing here is meant more exactly than to a millisecond.
-const Timers = time.Millisecond
+// for those who play music; nothing here is meant more exactly than to a millisecond. Longer than this, it could be felt where a
+// goroutine waits for another to make room (0041), and gains little.
+const Timers = 300 * time.Microsecond
