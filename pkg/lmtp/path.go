@@ -91,12 +91,15 @@ func valid(text string) bool {
 
 // parseParameters reads esmtp-keyword[=value] (RFC 5321 §4.1.2). Keywords come in capitals.
 func parseParameters(s string) (map[string]string, bool) {
-	parameters := make(map[string]string)
+	var parameters map[string]string // most often there are none
 	for word := range strings.FieldsSeq(s) {
 		keyword, value, _ := strings.Cut(word, "=")
 		keyword = strings.ToUpper(keyword)
 		if _, twice := parameters[keyword]; twice || keyword == "" {
 			return nil, false
+		}
+		if parameters == nil {
+			parameters = make(map[string]string)
 		}
 		parameters[keyword] = value
 	}

@@ -161,7 +161,10 @@ func quotedNext(src []byte, atEOF bool) (out []byte, n int, err error) {
 		}
 		return src[:end], end, nil
 	}
-	for n < len(src) && src[n] != '=' && src[n] != ' ' && src[n] != '\t' {
+	for n < len(src) && src[n] != '=' && src[n] != '\t' {
+		if src[n] == ' ' && (n+1 == len(src) || src[n+1] <= ' ') { // it may be at the end of a line
+			break
+		}
 		n++
 	}
 	return src[:n], n, nil

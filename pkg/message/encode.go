@@ -42,8 +42,11 @@ var commonIndex = func() map[string]uint64 {
 }()
 
 // AppendBinary appends a compact form of the tree, for UnmarshalBinary. The error is always nil.
-func (p *Part) AppendBinary(b []byte) ([]byte, error) {
-	e := encoder{append(b, versionOne)}
+func (p *Part) AppendBinary(b []byte) ([]byte, error) { return p.AppendShifted(b, 0), nil }
+
+// AppendShifted appends what AppendBinary would of Shift(n).
+func (p *Part) AppendShifted(b []byte, n int64) []byte {
+	e := encoder{append(b, versionOne), n}
 	if p.Preview != nil {
 		e.b[len(b)] = encodingVersion
 	}
@@ -51,16 +54,20 @@ func (p *Part) AppendBinary(b []byte) ([]byte, error) {
 	if p.Preview != nil {
 		e.string(*p.Preview)
 	}
-	return e.b, nil
+	return e.b
 }
 
-type encoder struct{ b []byte }
+type encoder struct {
+	b     []byte
+	shift int64 // by how much the header of the next part is longer: all other offsets are relative
+}
 
 func (e *encoder) number(n int64) { e.b = binary.AppendUvarint(e.b, uint64(n)) }
 
 func (e *encoder) part(p *Part, from int64) {
 	e.number(p.Header - from)
-	e.number(p.Body - p.Header)
+	e.number(p.Body - p.Header + e.shift)
+	e.shift = 0
 	e.number(p.End - p.Body)
 	e.number(p.Lines)
 	e.string(p.Type)

@@ -220,6 +220,7 @@ func (h *header) addresses(f field) []Address {
 
 // clean unfolds a value (RFC 5322 §2.2.3): CR, LF and NUL, which no reply may hold, go, as does white space at the ends.
 func clean(raw []byte) string {
+	raw = bytes.TrimRight(raw, "\r\n") // most values are one line
 	if bytes.IndexByte(raw, '\n') < 0 && bytes.IndexByte(raw, '\r') < 0 && bytes.IndexByte(raw, 0) < 0 {
 		return string(bytes.Trim(raw, " \t"))
 	}

@@ -205,11 +205,31 @@ func (l *oneLine) String() string { return string(l.b) }
 func (l *oneLine) add(line []byte) bool {
 	l.space = l.n > 0
 	for len(line) > 0 && !l.full {
+		if n := l.plain(line); n > 0 {
+			line = line[n:]
+			continue
+		}
 		r, size := utf8.DecodeRune(line)
 		line = line[size:]
 		l.char(r)
 	}
 	return !l.full
+}
+
+// plain takes the rest of a word of printable ASCII, each of which is a character by itself: char would take several times as long.
+func (l *oneLine) plain(line []byte) (n int) {
+	if l.space {
+		return 0
+	}
+	for n < len(line) && l.n+n < maxPreview && line[n] > ' ' && line[n] < 0x7f {
+		n++
+	}
+	if n > 0 {
+		l.cut = len(l.b) + n - 1
+		l.b = append(l.b, line[:n]...)
+		l.n, l.prev, l.flags = l.n+n, rune(line[n-1]), 0
+	}
+	return n
 }
 
 func (l *oneLine) char(r rune) {

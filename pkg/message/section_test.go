@@ -139,6 +139,10 @@ func TestShift(t *testing.T) {
 		if s.Part().Body == got.Body {
 			t.Errorf("%s: the tree itself has been changed", name)
 		}
+		packed, err := got.AppendBinary(nil)
+		if shifted := s.Part().AppendShifted(nil, int64(len(prefix))); err != nil || !bytes.Equal(shifted, packed) {
+			t.Errorf("%s: packed %q, want %q, %v", name, shifted, packed, err)
+		}
 	}
 }
 

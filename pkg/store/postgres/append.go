@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -91,16 +92,14 @@ func (a *account) prepare(ctx context.Context, d *delivery, drafts []*store.Draf
 	if err != nil {
 		return err
 	}
-	seen := make(map[string]bool)
 	inline := 0
 	for _, draft := range drafts {
 		m, err := a.describe(draft)
 		if err != nil {
 			return err
 		}
+		m.duplicate = m.key != nil && slices.ContainsFunc(d.arrivals, func(other *arrival) bool { return bytes.Equal(other.key, m.key) })
 		d.arrivals = append(d.arrivals, m)
-		m.duplicate = m.key != nil && seen[string(m.key)]
-		seen[string(m.key)] = true
 		if m.duplicate {
 			continue
 		}
@@ -238,10 +237,7 @@ func (a *account) encodeFirst(k *blobKey, m *arrival, d *store.Draft, src octets
 	if err != nil {
 		return err
 	}
-	raw.b, err = d.Part().Shift(int64(len(d.Prefix))).AppendBinary(octets) // one buffer for both
-	if err != nil {
-		return fmt.Errorf("encode MIME tree: %w", err)
-	}
+	raw.b = d.Part().AppendShifted(octets, int64(len(d.Prefix))) // one buffer for both
 	m.rawlen = int(end - start)
 	m.sealed = a.s.buffer()
 	b := encodePart(m.sealed.b[:0], k, 0, columnHeader, raw.b[:start])

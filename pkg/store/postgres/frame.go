@@ -75,12 +75,13 @@ type octetLists struct {
 	*scratch
 }
 
-// registerOctets makes a connection use octetStrings and octetLists.
+// registerOctets makes a connection use octetStrings, octetLists and numberLists.
 func registerOctets(m *pgtype.Map) {
 	own := new(scratch)
 	element := &pgtype.Type{Name: "bytea", OID: pgtype.ByteaOID, Codec: octetStrings{pgtype.ByteaCodec{}, own}}
 	m.RegisterType(element)
 	m.RegisterType(&pgtype.Type{Name: "_bytea", OID: pgtype.ByteaArrayOID, Codec: octetLists{&pgtype.ArrayCodec{ElementType: element}, own}})
+	registerNumbers(m, own)
 }
 
 // PlanEncode implements pgtype.Codec.
