@@ -303,14 +303,14 @@ func memory() (uint64, error) {
 	return all, err
 }
 
-// bodiesShare is how much memory there is for messages that have been read, unless somebody says.
+// bodiesShare is how much memory there is for messages that have been read, unless somebody says: whole MiB, which people can read.
 func bodiesShare(src Source) int64 {
-	const least, part = 64 << 20, 16
+	const least, most, part, unit = 64 << 20, 1 << 40, 16, 1 << 20
 	octets, err := src.Memory()
 	if err != nil { // nobody can say
 		return least
 	}
-	return max(int64(min(octets, 1<<44)/part), least)
+	return int64(min(max(octets/part/unit*unit, least), most))
 }
 
 // certificateMode is the mode that suits the other settings.

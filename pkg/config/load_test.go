@@ -337,7 +337,8 @@ func TestBodiesShare(t *testing.T) {
 	}{
 		{memory: 24 << 30, want: 1536 << 20},
 		{memory: 512 << 20, want: 64 << 20},
-		{memory: 1 << 63, want: 1 << 40},
+		{memory: 3<<30 + 123_456_789, want: 199 << 20}, // as it is shown
+		{memory: 1<<64 - 1, want: 1 << 40},
 		{err: errors.New("no /proc"), want: 64 << 20},
 		{memory: 24 << 30, env: []string{"POSTERN_STORE_BODIES=64MiB"}, want: 64 << 20},
 	} {

@@ -18,7 +18,7 @@ import (
 )
 
 var (
-	keepCommands = flag.Int("commands", 25, "commands of each reader of TestKeepRandom")
+	keepCommands = flag.Int("commands", 8, "commands of each reader of TestKeepRandom")
 	keepSeed     = flag.Uint64("seed", 1, "of what they do")
 )
 
