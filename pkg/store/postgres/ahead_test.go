@@ -104,6 +104,47 @@ func TestReadAheadTrees(t *testing.T) {
 	}
 }
 
+// TestPageTrees: of messages whose trees are large together few are in memory at a time, and each comes with its own.
+func TestPageTrees(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	const count, parts = 50, 2000
+	var texts []string
+	for i := range count {
+		texts = append(texts, "Content-Type: multipart/mixed; boundary=x\r\n\r\n"+strings.Repeat("--x\r\n\r\ny\r\n", parts)+strings.Repeat("x", i))
+	}
+	f.mail(texts...)
+	snap := f.openInbox(f.a)
+	p := &pager{a: f.a, have: snap, want: store.WithPart, places: snap.Indices(allUIDs)}
+	pg := &page{places: p.next()}
+	if err := p.load(t.Context(), pg); err != nil {
+		t.Fatal(err)
+	}
+	octets, largest := 0, 0
+	for _, l := range pg.read {
+		octets, largest = octets+l.octets(), max(largest, l.treeSize)
+	}
+	if len(pg.read) != count || count*largest < 2*pageTrees || octets > pageTrees+2*largest {
+		t.Errorf("%d messages with trees of %d octets are %d in memory", len(pg.read), largest, octets)
+	}
+	one := func(from, to imap.UID) {
+		n := from
+		for m, err := range f.a.Messages(t.Context(), snap, uidRange(from, to), store.WithPart) {
+			if err != nil || m.Part == nil || m.Part.End != int64(len(texts[n-1])) || len(m.Part.Children) != parts {
+				t.Errorf("UID %d: %v", n, err)
+			}
+			n++
+		}
+		if n != to+1 {
+			t.Errorf("%d messages of %d to %d", n-from, from, to)
+		}
+	}
+	one(1, count)
+	for n := range imap.UID(count) {
+		one(n+1, n+1) // read ahead
+	}
+}
+
 // TestKeptBounded keeps a bounded number of octets, those used last.
 func TestKeptBounded(t *testing.T) {
 	t.Parallel()

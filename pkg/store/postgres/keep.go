@@ -56,6 +56,7 @@ func (p *pager) readToKeep(ctx context.Context, pg *page, places []int) error {
 	if err := keeping.load(ctx, &all); err != nil {
 		return err
 	}
+	pg.key = all.key
 	for blob, l := range all.read {
 		if l.err == nil {
 			p.a.s.kept.add(keptKey{account: p.a.id, blob: blob}, l)

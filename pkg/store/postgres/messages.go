@@ -22,6 +22,7 @@ const (
 	pageOctets  = 768 << 10
 	pagesAhead  = 2
 	treeOctets  = 1 << 10 // what a MIME tree takes, for that sum
+	pageTrees   = 8 << 20 // what the trees of a page may take in truth: a mail of 100 KB can have one of 3 MB
 )
 
 // Messages implements store.Account. What the snapshot knows comes from it. Headers, trees and bodies come in pages by
@@ -93,7 +94,8 @@ func (p *pager) bare(ctx context.Context, yield func(*store.Message, error) bool
 // page is some messages and what was read of them.
 type page struct {
 	places []int
-	memory *arena // of the octets; nil: each has its own
+	key    *dataKey // of what is sealed; nil: nothing is
+	memory *arena   // of the octets; nil: each has its own
 	read   map[store.MessageID]*loaded
 	err    error // of the query: ends everything
 }
@@ -186,6 +188,7 @@ func (p *pager) load(ctx context.Context, pg *page) error {
 	if err != nil {
 		return err
 	}
+	pg.key = key
 	rows := make(map[store.MessageID]store.Row, len(pg.places))
 	all, whole := make([]int64, 0, len(pg.places)), make([]bool, 0, len(pg.places))
 	octets := 0
@@ -204,19 +207,21 @@ func (p *pager) load(ctx context.Context, pg *page) error {
 	}
 	header, tree := p.want&(store.WithHeader|store.WithBody) != 0, p.want&store.WithPart != 0
 	if len(all) == 1 {
-		return p.query(ctx, pg, key, rows, sqlSingle, p.a.id, all[0], header, tree, whole[0])
+		return p.query(ctx, pg, rows, sqlSingle, p.a.id, all[0], header, tree, whole[0])
 	}
-	return p.query(ctx, pg, key, rows, sqlParts, p.a.id, all, header, tree, whole)
+	return p.query(ctx, pg, rows, sqlParts, p.a.id, all, header, tree, whole)
 }
 
-// query decodes rows where the driver has them: a copy of each would cost as much as opening its seal.
-func (p *pager) query(ctx context.Context, pg *page, key *dataKey, rows map[store.MessageID]store.Row, sql string, args ...any) error {
-	found, err := p.a.s.pool.Query(ctx, key.in(sql), args...)
+// query decodes rows where the driver has them: a copy of each would cost as much as opening its seal. Only trees that are too large
+// together are opened one by one, when they are wanted.
+func (p *pager) query(ctx context.Context, pg *page, rows map[store.MessageID]store.Row, sql string, args ...any) error {
+	found, err := p.a.s.pool.Query(ctx, pg.key.in(sql), args...)
 	if err != nil {
 		return err
 	}
 	defer found.Close()
 	pg.read = make(map[store.MessageID]*loaded, len(rows))
+	trees := 0
 	for found.Next() {
 		raw := found.RawValues()
 		if len(raw) != 4 || len(raw[0]) != 8 {
@@ -224,7 +229,15 @@ func (p *pager) query(ctx context.Context, pg *page, key *dataKey, rows map[stor
 		}
 		id := store.MessageID(binary.BigEndian.Uint64(raw[0]))
 		row := rows[id]
-		pg.read[id] = decodeFirst(key, &row, sealedPart{raw[1], raw[2], raw[3]}, pg.memory)
+		sealed := sealedPart{raw[1], raw[2], raw[3]}
+		var later []byte
+		if trees > pageTrees {
+			later, sealed.tree = bytes.Clone(sealed.tree), nil
+		}
+		l := decodeFirst(pg.key, &row, sealed, pg.memory)
+		l.later = later
+		trees += l.treeSize
+		pg.read[id] = l
 	}
 	return found.Err()
 }
@@ -236,7 +249,8 @@ type sealedPart struct{ hdr, tree, data []byte }
 type loaded struct {
 	hdr, data []byte // nil if not read
 	tree      *message.Part
-	treeSize  int // octets of memory that tree takes, about
+	treeSize  int    // octets of memory that tree takes, about
+	later     []byte // the tree as it is stored, instead of tree
 	err       error
 }
 
@@ -292,10 +306,10 @@ func (pg *page) yield(ctx context.Context, p *pager, yield func(*store.Message, 
 		m := p.have.Message(i)
 		l := pg.read[row.ID]
 		err := pg.check(l, row.ID)
-		switch {
-		case err == nil && p.want&store.WithPart != 0:
-			m.Part = l.tree
-		case err != nil:
+		if err == nil && p.want&store.WithPart != 0 {
+			m.Part, err = pg.tree(l, row.ID)
+		}
+		if err != nil {
 			p.a.s.metrics.bodyErrors.Inc()
 			err = failed(fmt.Sprintf("read UID %d", row.UID), err)
 		}
@@ -316,6 +330,19 @@ func (p *pager) done(b *body) {
 	if p.want&store.Passing != 0 {
 		b.forget()
 	}
+}
+
+// tree returns a message's, opened if need be.
+func (pg *page) tree(l *loaded, id store.MessageID) (*message.Part, error) {
+	if l.later == nil {
+		return l.tree, nil
+	}
+	k, err := pg.key.forBlob(id)
+	if err != nil {
+		return nil, err
+	}
+	tree, _, err := openTree(k, l.later)
+	return tree, err
 }
 
 func (pg *page) check(l *loaded, id store.MessageID) error {
