@@ -128,6 +128,25 @@ func BenchmarkHeaderFields(b *testing.B) {
 	}
 }
 
+// BenchmarkFold folds texts, which is half of what it takes to look for something in a message that has been read, and to index it.
+func BenchmarkFold(b *testing.B) {
+	for _, text := range []struct{ name, line string }{
+		{"ascii", "The quick brown fox jumps over the lazy dog.\r\n"},
+		{"japanese", "日本語の文章をここに書きます。カタカナも。\r\n"},
+		{"mixed", "システム 12 をOSのabcで使う。Hello world。\r\n"},
+	} {
+		b.Run(text.name, func(b *testing.B) {
+			var f folder
+			var folded []byte
+			src := []byte(strings.Repeat(text.line, searchChunk/len(text.line)))
+			b.SetBytes(int64(len(src)))
+			for b.Loop() {
+				folded = f.append(folded[:0], src)
+			}
+		})
+	}
+}
+
 func BenchmarkSearch(b *testing.B) {
 	text := func(charset, line string) []byte {
 		return []byte("Subject: x\r\nContent-Type: text/plain; charset=" + charset + "\r\n\r\n" + strings.Repeat(line, (1<<20)/len(line)))

@@ -170,6 +170,12 @@ func TestFoldPlain(t *testing.T) {
 		if s := string(text); Fold(s) != long(s) {
 			t.Fatalf("%q: %q, want %q", s, Fold(s), long(s))
 		}
+		if octets := []byte(string(text)); len(octets) > 0 { // and of what is not UTF-8
+			octets[rnd.IntN(len(octets))] = byte(0x80 + rnd.IntN(0x80))
+			if s := string(octets[:1+rnd.IntN(len(octets))]); Fold(s) != long(s) {
+				t.Fatalf("%q: %q, want %q", s, Fold(s), long(s))
+			}
+		}
 	}
 }
 
