@@ -65,7 +65,7 @@ func TestBudget(t *testing.T) {
 	mail.WriteString("From: Ann <ann@example.com>\r\nTo: Bob <bob@example.org>\r\nSubject: a\r\nMessage-ID: <1@example.com>\r\n\r\n")
 	mail.Write(bytes.Repeat([]byte("Some words of every day, and some more of them.\r\n"), 400))
 	mail.WriteString(".\r\n")
-	allocs.Check(t, "a delivery", allocs.Most{Objects: 85, Octets: 12 << 10}, func() {
+	allocs.Check(t, "a delivery", allocs.Most{Objects: 66, Octets: 4 << 10}, func() {
 		say(begin, 3)
 		say(mail.Bytes(), 1)
 	})

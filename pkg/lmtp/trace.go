@@ -32,10 +32,15 @@ func (c *conn) newTrace(env *envelope) trace {
 // prefix is the headers for one recipient: Return-Path (once, by the one who makes the final delivery), Delivered-To (so
 // that forwarding in a circle can be seen) and Received.
 func (t trace) prefix(account, to string, at time.Time) []byte {
-	before := "Return-Path: <" + t.from + ">\r\nDelivered-To: " + account + "\r\n" + t.received + "\r\n\tfor <" + to + ">; "
-	b := make([]byte, 0, len(before)+len(time.RFC1123Z)+2)
-	return append(at.AppendFormat(append(b, before...), time.RFC1123Z), "\r\n"...)
+	b := make([]byte, 0, len(t.from)+len(account)+len(t.received)+len(to)+traceOctets)
+	for _, s := range [...]string{"Return-Path: <", t.from, ">\r\nDelivered-To: ", account, "\r\n", t.received, "\r\n\tfor <", to, ">; "} {
+		b = append(b, s...)
+	}
+	return append(at.AppendFormat(b, time.RFC1123Z), "\r\n"...)
 }
+
+// traceOctets is more than what a prefix has beside its parts.
+const traceOctets = 96
 
 // addressLiteral is RFC 5321 §4.1.3.
 func addressLiteral(ip string) string {

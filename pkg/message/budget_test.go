@@ -14,7 +14,7 @@ import (
 func TestBudget(t *testing.T) {
 	raw := sample(0)
 	r := bytes.NewReader(nil)
-	allocs.Check(t, "spooling", allocs.Most{Objects: 72, Octets: 3744}, func() {
+	allocs.Check(t, "spooling", allocs.Most{Objects: 72, Octets: 3264}, func() {
 		r.Reset(raw)
 		s, err := Spool(r, SpoolOptions{})
 		if err != nil {
@@ -25,7 +25,7 @@ func TestBudget(t *testing.T) {
 		}
 	})
 	s := spool(t, raw, SpoolOptions{})
-	allocs.Check(t, "a preview", allocs.Most{Objects: 3, Octets: 320}, func() {
+	allocs.Check(t, "a preview", allocs.Most{Objects: 3, Octets: 256}, func() {
 		if _, err := s.Part().MakePreview(s); err != nil {
 			t.Fatal(err)
 		}
