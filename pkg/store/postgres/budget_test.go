@@ -40,17 +40,6 @@ func TestBudget(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	small := s
-	s, err = message.Spool(strings.NewReader("Subject: a\r\n\r\n"+lots(2*window+1000)), message.SpoolOptions{Memory: 3 * window})
-	if err != nil {
-		t.Fatal(err)
-	}
-	allocs.Check(t, "storing a message of three windows", allocs.Most{Objects: 400, Octets: 64 << 10}, func() {
-		if _, err := f.a.Append(t.Context(), f.inbox, draft()); err != nil {
-			t.Fatal(err)
-		}
-	})
-	s = small
 	batchBudget(t, f, draft)
 	newsBudget(t, f)
 }
