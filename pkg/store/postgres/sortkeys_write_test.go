@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/emersion/go-imap/v2"
@@ -53,23 +54,6 @@ func TestKeysBehindDelivery(t *testing.T) {
 	}
 }
 
-// TestKeysOfNewMail: keys that the indexer stores by few become segments of many.
-func TestKeysOfNewMail(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, small)
-	var want []string
-	for i := range 40 {
-		want = append(want, f.numbered(i, 1)...)
-		f.index(f.inbox)
-	}
-	if n, few := f.number(`select count(*) from sort_keys`), f.number(`select count(*) from sort_keys where n < 12`); n-few != 3 || few != 4 {
-		t.Errorf("%d segments, %d of them of few, want 7 and 4", n, few)
-	}
-	if got := f.subjects(f.a); !slices.Equal(got, want) {
-		t.Errorf("subjects %.100q", got)
-	}
-}
-
 // TestKeysOfBoth: what sessions and the indexer make of the same messages, whoever is first, is stored once.
 func TestKeysOfBoth(t *testing.T) {
 	t.Parallel()
@@ -98,12 +82,13 @@ func (f *fixture) addKeys(rows []keyRow) {
 	f.Helper()
 	dk, err := f.s.key(f.Context(), f.a.id)
 	if err != nil {
-		f.Fatal(err)
+		f.Error(err)
+		return
 	}
 	if err := f.s.transact(f.Context(), func(tx pgx.Tx) error {
 		return (&keyWriter{s: f.s, tx: tx, key: boxKey{f.a.id, f.inbox}, dk: dk}).add(f.Context(), rows)
 	}); err != nil {
-		f.Fatal(err)
+		f.Error(err)
 	}
 }
 
@@ -149,6 +134,45 @@ func TestAddKeys(t *testing.T) {
 
 func byUID(set map[imap.UID]keyRow) []keyRow {
 	return slices.SortedFunc(maps.Values(set), func(a, b keyRow) int { return cmp.Compare(a.uid, b.uid) })
+}
+
+// TestAddFewKeys: keys that come by few, as those of new mail do, become segments of many.
+func TestAddFewKeys(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, small)
+	r := rand.New(rand.NewPCG(1, 5))
+	for uid := imap.UID(1); uid <= 40; uid++ {
+		f.addKeys([]keyRow{someRow(r, uid)})
+	}
+	if n, few := f.number(`select count(*) from sort_keys`), f.number(`select count(*) from sort_keys where n < 12`); n != 7 || few != 4 {
+		t.Errorf("%d segments, %d of them of few, want 7 and 4", n, few)
+	}
+	if got := f.storedRows(); len(got) != 40 {
+		t.Errorf("%d keys stored, want 40", len(got))
+	}
+}
+
+// TestAddKeysTogether: nothing is lost when several write at once.
+func TestAddKeysTogether(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, small)
+	var wg sync.WaitGroup
+	for part := range 4 {
+		wg.Go(func() {
+			r := rand.New(rand.NewPCG(uint64(part), 6))
+			for at := range 10 {
+				var rows []keyRow
+				for uid := 1 + at*20 + part; uid <= (at+1)*20; uid += 4 {
+					rows = append(rows, someRow(r, imap.UID(uid)))
+				}
+				f.addKeys(rows)
+			}
+		})
+	}
+	wg.Wait()
+	if got := f.storedRows(); len(got) != 200 {
+		t.Errorf("%d keys stored, want 200", len(got))
+	}
 }
 
 // TestPruneKeys: keys of messages that are gone do not pile up.
