@@ -32,10 +32,11 @@ type body struct {
 	part int    // guarded by mu
 	data []byte // of part; nil: not read; guarded by mu
 	big  bool   // data is a window of a large message, and memory for others; guarded by mu
-	lent bool   // but not yet: somebody holds octets of it; guarded by mu
+	lent bool   // somebody holds octets of data, a window of a large message; guarded by mu
 	read int64  // where the last read ended; guarded by mu
 
-	spent [][]byte // windows of which octets have been lent, and which are done with otherwise; guarded by mu
+	parted int      // how many windows have been lent, and are done with otherwise; guarded by mu
+	spent  [][]byte // those of them that are memory for others; guarded by mu
 }
 
 // newBody makes the body of a message; l is what has been read of it, or nil.
@@ -88,7 +89,8 @@ func (b *body) Octets(off, n int64) [][]byte {
 	return [][]byte{b.hdr[from:to], b.data[off-from : off+n-to]}
 }
 
-// octetsOfWindows is Octets for a large message: of what is at hand, as much as two windows hold in any case. The caller
+// octetsOfWindows is Octets for a large message: of what is at hand, as much as two windows hold in any case. A command that has many
+// pieces of it in hand at once, and a client that does not read the answer, would else hold all of the message in memory. The caller
 // holds mu.
 func (b *body) octetsOfWindows(off, n int64) [][]byte {
 	var pieces [][]byte
@@ -96,7 +98,7 @@ func (b *body) octetsOfWindows(off, n int64) [][]byte {
 		pieces = append(pieces, b.hdr[off:min(off+n, b.head)])
 	}
 	at, end := max(off-b.head, 0), off+n-b.head
-	if off < b.head && b.hdr == nil || end-at > window {
+	if off < b.head && b.hdr == nil || end-at > window || b.parted >= windowsSpare {
 		return nil
 	}
 	for at < end {
@@ -106,7 +108,7 @@ func (b *body) octetsOfWindows(off, n int64) [][]byte {
 		}
 		to := min(end, int64(part+1)*window)
 		pieces = append(pieces, b.data[at%window:to-int64(part)*window])
-		b.lent, at = b.big, to
+		b.lent, at = true, to
 	}
 	b.read = off + n
 	return pieces
@@ -123,7 +125,7 @@ func (b *body) forget() {
 	b.lent = false
 	b.drop()
 	b.a.s.windows.spare(b.spent...)
-	b.hdr, b.spent = nil, nil
+	b.hdr, b.spent, b.parted = nil, nil, 0
 }
 
 // leave is forget for a window of a large message, of which at octets have been read. The caller holds mu.
@@ -140,11 +142,13 @@ func (b *body) leave(at int64) {
 // drop parts with data. The caller holds mu.
 func (b *body) drop() {
 	switch {
-	case !b.big:
-	case b.lent && len(b.spent) < windowsSpare: // what is more is garbage when those who hold octets let go of them
+	case b.lent && b.big:
 		b.spent = append(b.spent, b.data)
-	case !b.lent:
+	case b.big:
 		b.a.s.windows.spare(b.data)
+	}
+	if b.lent {
+		b.parted++
 	}
 	b.data, b.big, b.lent = nil, false, false
 }

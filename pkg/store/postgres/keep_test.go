@@ -100,6 +100,35 @@ func TestKeepWindows(t *testing.T) {
 	}
 }
 
+// TestLentBounded: who asks for many pieces of a large message before any is sent has few windows of it to himself.
+func TestLentBounded(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	text := plain("large", 3*windowsSpare*window)
+	f.mail(text, text)
+	snap := f.openInbox(f.a)
+	for _, uids := range []imap.UIDSet{uidRange(1, 1), allUIDs, allUIDs} { // in memory that is used again; kept; kept already
+		for m, err := range f.a.Messages(t.Context(), snap, uids, store.WithBody|store.Passing) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			lent := 0
+			for at := int64(window); at < m.Size; at += window {
+				p := make([]byte, 10)
+				if _, err := m.Body.ReadAt(p, at); err != nil || string(p) != text[at:at+10] {
+					t.Errorf("at %d: %q, %v", at, p, err)
+				}
+				if m.Body.(store.InMemory).Octets(at, 10) != nil {
+					lent++
+				}
+			}
+			if lent < windowsSpare || lent > windowsSpare+1 {
+				t.Errorf("%d windows are lent", lent)
+			}
+		}
+	}
+}
+
 // inPieces reads a message some octets at a time.
 func inPieces(n int) func(*store.Message) string {
 	return func(m *store.Message) string {
