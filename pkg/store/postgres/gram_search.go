@@ -98,7 +98,7 @@ func (a *account) lookup(ctx context.Context, key boxKey, m *store.Matcher) (*gr
 	if err != nil || len(ready) == 0 {
 		return nil, err
 	}
-	if slices.ContainsFunc(ready, isOld) {
+	if slices.ContainsFunc(ready, renewable) {
 		a.s.grams.behind(key)
 	}
 	f.segs = ready

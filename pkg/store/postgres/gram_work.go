@@ -280,14 +280,18 @@ func (w *indexing) step(ctx context.Context) (bool, error) {
 // renew gives up a segment made by older rules, so that its messages are indexed anew: searches read them meanwhile, and
 // have the other segments. It reports whether there was one.
 func (w *indexing) renew(ctx context.Context, ready []*gramSeg) (bool, error) {
-	i := slices.IndexFunc(ready, isOld)
+	i := slices.IndexFunc(ready, renewable)
 	if i < 0 {
 		return false, nil
 	}
 	return true, w.drop(ctx, ready[i])
 }
 
-func isOld(g *gramSeg) bool { return g.cover.old }
+// renewMost is how many messages are not too many to be read by searches for a while, some seconds' work. Larger segments made
+// by older rules stay as they are.
+const renewMost = 64 * segmentDocs
+
+func renewable(g *gramSeg) bool { return g.cover.old && g.cover.n <= renewMost }
 
 // guarded runs steps in a transaction in which the mailbox is ours. It need not be on disk when it returns: what is lost
 // is built again.

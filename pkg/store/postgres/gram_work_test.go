@@ -217,6 +217,11 @@ func TestIndexIsRenewed(t *testing.T) {
 	if err := w.merge(t.Context(), ready[:3], 1); err != nil {
 		t.Fatal(err)
 	}
+	for n, want := range map[int]bool{renewMost: true, renewMost + 1: false} {
+		if renewable(&gramSeg{cover: &cover{n: n, old: true}}) != want || renewable(&gramSeg{cover: &cover{n: n}}) {
+			t.Errorf("a segment of %d messages: renewable %v", n, !want)
+		}
+	}
 	if f.segments(old) != 1 || f.segments(`level = 1 and `+old) != 1 {
 		t.Error("what is merged of old and new segments is not old")
 	}
