@@ -17,6 +17,13 @@ const (
 	silenceTimeout = 8 * time.Second // for the peer's TCP, in the middle of a statement
 )
 
+// warmTimeout bounds warm, and sqlWarmLimit each of its statements: one that takes longer is given up, and not the connection.
+const (
+	warmTimeout  = 10 * time.Second
+	sqlWarmLimit = `set statement_timeout = '1s'`
+	sqlWarmEnd   = `rollback; reset statement_timeout` // however far it came
+)
+
 // connsReady is how many connections are kept that nobody waits for.
 const connsReady = 2
 
@@ -28,10 +35,10 @@ func keepWarm(keep int32) func(*pgxpool.Config) {
 		cfg.MinConns, cfg.MinIdleConns = min(cfg.MaxConns, keep), min(cfg.MaxConns, connsReady)
 		prepare := cfg.AfterConnect
 		cfg.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
-			if err := warm(ctx, c); err != nil && c.IsClosed() {
+			if err := warm(ctx, c); err != nil {
 				return err
 			}
-			return prepare(ctx, c) // what is wrong with the database is told to those who ask it for something
+			return prepare(ctx, c)
 		}
 	}
 }
@@ -40,11 +47,15 @@ func keepWarm(keep int32) func(*pgxpool.Config) {
 const plansTried = 5
 
 // warm has a new connection plan what the first command of a session asks for, and read the catalog for it: that takes
-// many times as long as the statements, and else whoever is first would wait for it.
+// many times as long as the statements, and else whoever is first would wait for it. That a statement fails is told to those who
+// need its answer. The error is the connection's.
 func warm(ctx context.Context, c *pgx.Conn) error {
 	ctx = context.WithValue(ctx, tally{}, nil) // whoever opens the connection, these statements are nobody's
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	ctx, cancel := context.WithTimeout(ctx, warmTimeout)
 	defer cancel()
+	if _, err := c.Exec(ctx, sqlWarmLimit, pgx.QueryExecModeSimpleProtocol); err != nil {
+		return err
+	}
 	var b pgx.Batch
 	var l loading
 	for _, q := range l.queue(boxKey{}).QueuedQueries { // a transaction, so it comes first
@@ -55,7 +66,11 @@ func warm(ctx context.Context, c *pgx.Conn) error {
 		b.Queue(sqlStateByID, 0, 0)
 	}
 	b.Queue(sqlParts, 0, []int64{}, true, true, []bool{})
-	return c.SendBatch(ctx, &b).Close()
+	err := c.SendBatch(ctx, &b).Close()
+	if !c.IsClosed() {
+		_, err = c.Exec(ctx, sqlWarmEnd, pgx.QueryExecModeSimpleProtocol)
+	}
+	return err
 }
 
 // prepareFailover makes connections survive a change of the server. A server that went without a word is noticed, and

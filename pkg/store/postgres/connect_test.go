@@ -112,3 +112,53 @@ func TestWarm(t *testing.T) {
 		}
 	}
 }
+
+// TestWarmAmongFew: plans for any mailbox go by keys where three mailboxes are the whole table, too.
+func TestWarmAmongFew(t *testing.T) {
+	t.Parallel()
+	conn, err := pgx.Connect(t.Context(), pgtest.New(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background()) //nolint:errcheck // the database is dropped
+	for _, sql := range []string{
+		`insert into messages (account_id, mailbox_id, uid, modseq, blob_id, idate, savedate, size, hsize)
+		 select 1, 1 + n % 3, n, 1, n, 0, 0, 0, 0 from generate_series(1, 60000) n`,
+		`analyze messages`, sqlTogether, sqlPlanOnce,
+	} {
+		if _, err := conn.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, sql := range map[string]string{"arrivals": sqlArrivals, "unpacked": sqlArrivalsUnpacked, "journal": sqlJournalUnpacked} {
+		if plan := explain(t, conn, name, sql); plan == "" || strings.Contains(plan, "Seq Scan") || strings.Contains(plan, "Sort") {
+			t.Errorf("%s:\n%s", name, plan)
+		}
+	}
+}
+
+// TestWarmGivesUp: a connection is of use although its first statements would have to wait.
+func TestWarmGivesUp(t *testing.T) {
+	t.Parallel()
+	url := pgtest.New(t)
+	conns := make([]*pgx.Conn, 2)
+	for i := range conns {
+		conn, err := pgx.Connect(t.Context(), url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close(context.Background()) //nolint:errcheck // the database is dropped
+		conns[i] = conn
+	}
+	if _, err := conns[0].Exec(t.Context(), `begin; lock table messages in access exclusive mode`); err != nil {
+		t.Fatal(err)
+	}
+	var limit string
+	err := warm(t.Context(), conns[1])
+	if err == nil {
+		err = conns[1].QueryRow(t.Context(), `show statement_timeout`).Scan(&limit)
+	}
+	if err != nil || limit != "0" || conns[1].PgConn().TxStatus() != 'I' {
+		t.Errorf("%v; statement_timeout is %q, the transaction %c", err, limit, conns[1].PgConn().TxStatus())
+	}
+}
