@@ -145,6 +145,32 @@ func TestPageTrees(t *testing.T) {
 	}
 }
 
+// TestReadAheadAgain: messages whose trees are in memory are read again, with others, when they are too large together. They are still there.
+func TestReadAheadAgain(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	const count, parts = 7, 6000
+	many := "Content-Type: multipart/mixed; boundary=x\r\n\r\n" + strings.Repeat("--x\r\n\r\ny\r\n", parts)
+	f.mail(slices.Repeat([]string{many}, count)...)
+	snap := f.openInbox(f.a)
+	read := func() {
+		for i := range count {
+			for m, err := range f.a.Messages(t.Context(), snap, imap.UIDSetNum(snap.UID(i)), store.WithPart) {
+				if err != nil || len(m.Part.Children) != parts {
+					t.Errorf("message %d: %v", i, err)
+				}
+			}
+		}
+	}
+	read()
+	p := &pager{a: f.a, have: snap, want: store.WithPart, places: snap.Indices(allUIDs)}
+	all := p.next()
+	if err := p.readToKeep(t.Context(), &page{read: make(map[store.MessageID]*loaded)}, all); err != nil || len(all) != count {
+		t.Fatal(len(all), err)
+	}
+	read()
+}
+
 // TestKeptBounded keeps a bounded number of octets, those used last.
 func TestKeptBounded(t *testing.T) {
 	t.Parallel()

@@ -49,7 +49,7 @@ func (p *pager) loadKeeping(ctx context.Context, pg *page) error {
 	return p.readToKeep(ctx, pg, missing)
 }
 
-// readToKeep adds to a page what is read at some places, and keeps it.
+// readToKeep adds to a page what is read at some places, and keeps it, but for messages whose trees have been too large together.
 func (p *pager) readToKeep(ctx context.Context, pg *page, places []int) error {
 	all := page{places: places}
 	keeping := pager{a: p.a, have: p.have, want: p.want &^ store.Passing} // it must not be in memory that is used again
@@ -58,7 +58,7 @@ func (p *pager) readToKeep(ctx context.Context, pg *page, places []int) error {
 	}
 	pg.key = all.key
 	for blob, l := range all.read {
-		if l.err == nil {
+		if l.err == nil && l.later == nil {
 			p.a.s.kept.add(keptKey{account: p.a.id, blob: blob}, l)
 		}
 		pg.read[blob] = l
