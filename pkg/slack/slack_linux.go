@@ -32,11 +32,8 @@ func Coalesce() error {
 		return fmt.Errorf("set the timers' slack: %w", errno)
 	}
 	program, err := os.Executable()
-	if err == nil {
-		err = os.Setenv(mark, self)
-	}
-	if err == nil {
-		err = syscall.Exec(program, os.Args, os.Environ())
+	if err == nil { // of two marks, the first would be read
+		err = syscall.Exec(program, os.Args, append([]string{mark + "=" + self}, os.Environ()...))
 	}
 	return fmt.Errorf("begin again with the timers' slack: %w", err)
 }
