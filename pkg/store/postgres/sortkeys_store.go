@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"iter"
+	"slices"
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/jackc/pgx/v5"
@@ -85,21 +87,22 @@ type keyJob struct {
 	uids     []imap.UID
 }
 
-// rows takes the keys out of the segments. Some may have left them since.
-func (j keyJob) rows() []keyRow {
-	uids := make(map[imap.UID]bool, len(j.uids))
-	for _, uid := range j.uids {
-		uids[uid] = true
-	}
-	var rows []keyRow
-	for _, g := range j.segments {
-		for i, uid := range g.uids {
-			if uids[uid] {
-				rows = append(rows, keyRow{uid, g.blobs[i], g.block.Key(i).Fields()})
+// rows takes the keys out of the segments, those of one at a time. Some may have left them since.
+func (j keyJob) rows() iter.Seq[[]keyRow] {
+	slices.Sort(j.uids)
+	return func(yield func([]keyRow) bool) {
+		for _, g := range j.segments {
+			var rows []keyRow
+			for i, uid := range g.uids {
+				if _, ok := slices.BinarySearch(j.uids, uid); ok {
+					rows = append(rows, keyRow{uid, g.blobs[i], g.block.Key(i).Fields()})
+				}
+			}
+			if len(rows) > 0 && !yield(rows) {
+				return
 			}
 		}
 	}
-	return rows
 }
 
 // keepKeys stores keys, those of one mailbox at a time, in the background.
@@ -116,15 +119,21 @@ func (s *Store) keepKeys(ctx context.Context) {
 	}
 }
 
-// storeKeys stores keys that a session has made.
+// storeKeys stores keys that a session has made, in small transactions: the indexer may wait for them, and those of all of a
+// large mailbox are many.
 func (s *Store) storeKeys(ctx context.Context, job keyJob) error {
 	dk, err := s.key(ctx, job.key.account)
 	if err != nil {
 		return failed("store sort keys", err)
 	}
-	rows := job.rows()
-	return failed("store sort keys", s.transact(ctx, func(tx pgx.Tx) error {
-		w := &keyWriter{s: s, tx: tx, key: job.key, dk: dk}
-		return w.add(ctx, rows)
-	}))
+	for rows := range job.rows() {
+		err := s.transact(ctx, func(tx pgx.Tx) error {
+			w := &keyWriter{s: s, tx: tx, key: job.key, dk: dk}
+			return w.add(ctx, rows)
+		})
+		if err != nil {
+			return failed("store sort keys", err)
+		}
+	}
+	return nil
 }

@@ -26,7 +26,7 @@ const sqlLockKeys = `
 select pg_advisory_xact_lock($1, hashint8($2))`
 
 // add stores the keys of messages, ascending by UID, that are not stored yet. It makes anew the segments that are in the way, and
-// small ones before them that have become enough for a larger one; when most of what is stored is of messages that are gone, all.
+// small ones before them that have become enough for a larger one.
 func (w *keyWriter) add(ctx context.Context, rows []keyRow) error {
 	if len(rows) == 0 {
 		return nil
@@ -34,27 +34,62 @@ func (w *keyWriter) add(ctx context.Context, rows []keyRow) error {
 	if _, err := w.tx.Exec(ctx, sqlLockKeys, int32(keysLock), int64(w.key.box)); err != nil {
 		return err
 	}
-	there, prune, err := w.there(ctx)
+	there, err := w.shed(ctx)
 	if err != nil {
 		return err
 	}
-	if !prune {
-		there = disturbed(there, uidSpan{rows[0].uid, rows[len(rows)-1].uid}, len(rows), w.s.opts.sizes.docs)
-	}
+	there = disturbed(there, uidSpan{rows[0].uid, rows[len(rows)-1].uid}, len(rows), w.s.opts.sizes.docs)
 	old, err := w.read(ctx, there)
 	if err != nil {
 		return err
 	}
-	if rows = unknownKeys(old, rows); len(rows) == 0 && !prune {
+	if rows = unknownKeys(old, rows); len(rows) == 0 {
 		return nil
 	}
-	rows = mergeRows(old, rows)
-	if prune {
-		if rows, err = w.living(ctx, rows); err != nil {
+	return w.replace(ctx, there, mergeRows(old, rows))
+}
+
+// shed lists the segments, without the keys of messages that are gone if those were most of them.
+func (w *keyWriter) shed(ctx context.Context) ([]storedKeys, error) {
+	there, prune, err := w.there(ctx)
+	if err != nil || !prune {
+		return there, err
+	}
+	if err := w.prune(ctx, there); err != nil {
+		return nil, err
+	}
+	there, _, err = w.there(ctx)
+	return there, err
+}
+
+// prune leaves out the keys of messages that are gone. It holds few segments at a time: all of a mailbox may be more than there
+// is memory for.
+func (w *keyWriter) prune(ctx context.Context, there []storedKeys) error {
+	uids, err := w.living(ctx)
+	if err != nil {
+		return err
+	}
+	var kept []keyRow
+	for i := range there {
+		this := there[i : i+1]
+		old, err := w.read(ctx, this)
+		if err != nil {
 			return err
 		}
+		kept = slices.DeleteFunc(mergeRows(old, kept), func(r keyRow) bool {
+			_, ok := slices.BinarySearch(uids, r.uid)
+			return !ok
+		})
+		n := len(kept)
+		if i < len(there)-1 {
+			n -= n % segmentRows
+		}
+		if err := w.replace(ctx, this, kept[:n]); err != nil {
+			return err
+		}
+		kept = kept[n:]
 	}
-	return w.replace(ctx, there, rows)
+	return nil
 }
 
 // storedKeys is what the database says of a segment.
@@ -143,17 +178,13 @@ from messages
 where account_id = $1 and mailbox_id = $2
 order by uid`
 
-// living leaves out the keys of messages that are gone.
-func (w *keyWriter) living(ctx context.Context, rows []keyRow) ([]keyRow, error) {
+// living lists the messages that are there, ascending.
+func (w *keyWriter) living(ctx context.Context) ([]imap.UID, error) {
 	found, err := w.tx.Query(ctx, sqlLivingUIDs, w.key.account, w.key.box)
 	if err != nil {
 		return nil, err
 	}
-	uids, err := pgx.CollectRows(found, pgx.RowTo[imap.UID])
-	return slices.DeleteFunc(rows, func(r keyRow) bool {
-		_, ok := slices.BinarySearch(uids, r.uid)
-		return !ok
-	}), err
+	return pgx.CollectRows(found, pgx.RowTo[imap.UID])
 }
 
 const sqlDropKeys = `

@@ -191,3 +191,62 @@ func TestPruneKeys(t *testing.T) {
 		t.Errorf("%d keys stored", len(got))
 	}
 }
+
+// TestPruneInPieces: what is left of several segments is kept, and becomes few.
+func TestPruneInPieces(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, small)
+	const piece, pieces = 500, 10
+	f.numbered(0, pieces)
+	f.exec(`update messages set uid = uid * $1`, piece)
+	f.exec(`update mailbox_state set n_msgs = 100000`)
+	r := rand.New(rand.NewPCG(1, 9))
+	want := make(map[imap.UID]keyRow)
+	for i := range pieces {
+		var rows []keyRow
+		for uid := imap.UID(i*piece + 5); uid < imap.UID((i+1)*piece+5); uid++ {
+			rows = append(rows, someRow(r, uid))
+		}
+		f.addKeys(rows)
+		living := rows[piece-5]
+		want[living.uid] = living
+	}
+	if n := f.number(`select count(*) from sort_keys`); n != pieces {
+		t.Fatalf("%d segments to begin with, want %d", n, pieces)
+	}
+	f.exec(`update mailbox_state set n_msgs = $1`, pieces)
+	want[3] = someRow(r, 3)
+	f.addKeys([]keyRow{want[3]})
+	if got := f.storedRows(); fmt.Sprint(got) != fmt.Sprint(byUID(want)) {
+		t.Errorf("stored\n%v, want\n%v", got, byUID(want))
+	}
+	if n := f.number(`select count(*) from sort_keys`); n != 2 {
+		t.Errorf("%d segments are left, want 2", n)
+	}
+}
+
+// TestStoreKeysInPieces: the keys that a session has made are stored a segment at a time, those that are asked for.
+func TestStoreKeysInPieces(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, small)
+	r := rand.New(rand.NewPCG(1, 10))
+	var rows, want []keyRow
+	var uids []imap.UID
+	for uid := imap.UID(1); uid <= 2*segmentRows+100; uid++ {
+		row := someRow(r, uid)
+		rows = append(rows, row)
+		if uid%3 == 0 {
+			want, uids = append(want, row), append(uids, uid)
+		}
+	}
+	slices.Reverse(uids)
+	if err := f.s.storeKeys(t.Context(), keyJob{boxKey{f.a.id, f.inbox}, appendSegments(nil, rows), uids}); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.storedRows(); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("%d keys stored, want %d", len(got), len(want))
+	}
+	if ran := f.number(`select count(distinct xmin::text) from sort_keys`); ran != 3 {
+		t.Errorf("stored in %d transactions, want 3", ran)
+	}
+}
