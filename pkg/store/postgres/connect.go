@@ -21,7 +21,6 @@ const (
 const (
 	warmTimeout  = 10 * time.Second
 	sqlWarmLimit = `set statement_timeout = '1s'`
-	sqlWarmEnd   = `rollback; reset statement_timeout` // however far it came
 )
 
 // connsReady is how many connections are kept that nobody waits for.
@@ -53,7 +52,7 @@ func warm(ctx context.Context, c *pgx.Conn) error {
 	ctx = context.WithValue(ctx, tally{}, nil) // whoever opens the connection, these statements are nobody's
 	ctx, cancel := context.WithTimeout(ctx, warmTimeout)
 	defer cancel()
-	if _, err := c.Exec(ctx, sqlWarmLimit, pgx.QueryExecModeSimpleProtocol); err != nil {
+	if _, err := c.Exec(ctx, sqlWarmLimit); err != nil {
 		return err
 	}
 	var b pgx.Batch
@@ -67,8 +66,11 @@ func warm(ctx context.Context, c *pgx.Conn) error {
 	}
 	b.Queue(sqlParts, 0, []int64{}, true, true, []bool{})
 	err := c.SendBatch(ctx, &b).Close()
-	if !c.IsClosed() {
-		_, err = c.Exec(ctx, sqlWarmEnd, pgx.QueryExecModeSimpleProtocol)
+	if !c.IsClosed() { // however far it came
+		var end pgx.Batch
+		end.Queue(`rollback`)
+		end.Queue(`reset statement_timeout`)
+		err = c.SendBatch(ctx, &end).Close()
 	}
 	return err
 }

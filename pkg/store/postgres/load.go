@@ -96,11 +96,10 @@ func (l *loading) queueRows(key boxKey) *pgx.Batch {
 }
 
 // sqlPlanOnce has what follows in a transaction run by plans that were made when the connection was (warm): for the first
-// mailbox of a process to plan again for its very arguments would take longer than all the rest. A plan for any mailbox is one by
-// keys: where a few large ones are most of the table, the planner would take it that this is another of them, and read all of it.
+// mailbox of a process to plan again for its very arguments would take longer than all the rest. Rows come in the order of the key,
+// and are not sorted, whatever number of them the planner expects (byKey).
 const sqlPlanOnce = `
-select set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true),
-  set_config('enable_bitmapscan', 'off', true), set_config('max_parallel_workers_per_gather', '0', true)`
+select set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_bitmapscan', 'off', true)`
 
 func (l *loading) begin(key boxKey) *pgx.Batch {
 	b := new(pgx.Batch)

@@ -73,6 +73,21 @@ func explain(t *testing.T, conn *pgx.Conn, name, sql string) string {
 		}
 		args[i] = "null::" + typ.Name
 	}
+	return explainPrepared(t, conn, name, args)
+}
+
+// explainWith returns the plan of a statement with arguments.
+func explainWith(t *testing.T, conn *pgx.Conn, name, sql string, args ...string) string {
+	t.Helper()
+	if _, err := conn.Prepare(t.Context(), name, sql); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return explainPrepared(t, conn, name, args)
+}
+
+func explainPrepared(t *testing.T, conn *pgx.Conn, name string, args []string) string {
+	t.Helper()
+	ctx := context.Background()
 	call := fmt.Sprintf(`explain execute %q`, name)
 	if len(args) > 0 {
 		call += "(" + strings.Join(args, ", ") + ")"

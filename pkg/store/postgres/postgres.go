@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -135,6 +136,11 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	return s, nil
 }
 
+// byKey are settings of PostgreSQL's planner for statements all of which find their rows by a key. It takes them for many where a few
+// large mailboxes are most of a table: it knows how common each mailbox is, and each UID, but not which UIDs are in which mailbox.
+// Then it would read all of the table, by several processes, to see whether there is a new message in one of them.
+var byKey = map[string]string{"enable_seqscan": "off", "max_parallel_workers_per_gather": "0", "jit": "off"}
+
 // newPool makes a pool of connections for a use; it connects when it is first used.
 func newPool(ctx context.Context, o Options, m *Metrics, use func(*pgxpool.Config)) (*pgxpool.Pool, error) {
 	cfg, err := pgxpool.ParseConfig(o.URL)
@@ -143,6 +149,7 @@ func newPool(ctx context.Context, o Options, m *Metrics, use func(*pgxpool.Confi
 	}
 	cfg.MaxConns = o.MaxConns
 	cfg.ConnConfig.RuntimeParams["application_name"] = "postern"
+	maps.Copy(cfg.ConnConfig.RuntimeParams, byKey)
 	cfg.ConnConfig.Tracer = m
 	cfg.AfterConnect = func(_ context.Context, c *pgx.Conn) error {
 		registerOctets(c.TypeMap())
