@@ -140,7 +140,7 @@ func TestPlansAmongFew(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer tx.Rollback(context.Background()) //nolint:errcheck // nothing is written
+	defer tx.Rollback(context.Background()) // nothing is written
 	if _, err := tx.Exec(t.Context(), sqlPlanOnce); err != nil {
 		t.Fatal(err)
 	}
