@@ -18,13 +18,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// TestResync has a client come back after 100 changes: it is told of exactly those, by a few SQL statements whether the mailbox
-// holds a thousand messages or a hundred thousand, which are 25 segments. They are not always as many: what the store does behind
-// the sessions' backs counts too.
+// TestResync has a client come back after 100 changes: it is told of exactly those, and the number of SQL statements is
+// the same whether the mailbox holds a thousand messages or a hundred thousand.
 func TestResync(t *testing.T) {
 	t.Parallel()
 	few, many := comeBack(t, 1000), comeBack(t, 100_000)
-	if min(few, many) == 0 || max(few, many) > 10 {
+	if few != many { // what the store does behind the sessions' backs may have been counted too: it only adds
+		few, many = min(few, comeBack(t, 1000)), min(many, comeBack(t, 100_000))
+	}
+	if few != many || few == 0 || few > 10 {
 		t.Errorf("%v statements with 1,000 messages, %v with 100,000", few, many)
 	}
 	t.Logf("%v statements", few)
