@@ -36,7 +36,7 @@ func newKept(octets int64) kept {
 	return kept{newWeighedLRU[keptKey](int(octets), (*loaded).octets)}
 }
 
-func (l *loaded) octets() int { return keptRow + l.treeSize + len(l.later) + len(l.hdr) + len(l.data) }
+func (l *loaded) octets() int { return keptRow + l.treeSize + len(l.hdr) + len(l.data) }
 
 // add keeps what has been read of a message, beside what has been before. The octets must not be memory that is used again.
 // Of two who add to a message at the same moment, one may have read in vain.

@@ -8,21 +8,35 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
+// encoders are how values go to the server: as ours does it, and as pgtype.
+type encoders struct{ ours, theirs *pgtype.Map }
+
+func newEncoders() encoders {
+	e := encoders{pgtype.NewMap(), pgtype.NewMap()}
+	registerOctets(e.ours)
+	return e
+}
+
+// expect compares what ours makes of a value with what pgtype makes of the same, in whatever type it takes.
+func (e encoders) expect(t *testing.T, oid uint32, format int16, value, same any) {
+	t.Helper()
+	want, err := e.theirs.Encode(oid, format, same, []byte("before"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := e.ours.Encode(oid, format, value, []byte("before"))
+	if err != nil || !bytes.Equal(got, want) || (got == nil) != (want == nil) {
+		t.Errorf("%T in format %d: got %d octets %.100q, %v, want %d octets %.100q", value, format, len(got), got, err, len(want), want)
+	}
+}
+
 // TestOctetLists encodes lists of octets as pgtype does, in one piece of memory.
 func TestOctetLists(t *testing.T) {
 	t.Parallel()
-	ours, theirs := pgtype.NewMap(), pgtype.NewMap()
-	registerOctets(ours)
+	e := newEncoders()
 	for _, list := range []octetList{{}, {nil}, {[]byte{}, nil, []byte("a")}, {bytes.Repeat([]byte("b"), 5000), []byte("c"), bytes.Repeat([]byte("d"), 9000)}} {
-		want, err := theirs.Encode(pgtype.ByteaArrayOID, pgtype.BinaryFormatCode, [][]byte(list), []byte("before"))
-		if err != nil {
-			t.Fatal(err)
-		}
 		for _, value := range []any{list, [][]byte(list)} {
-			got, err := ours.Encode(pgtype.ByteaArrayOID, pgtype.BinaryFormatCode, value, []byte("before"))
-			if err != nil || !bytes.Equal(got, want) {
-				t.Errorf("%T of %d: got %q, %v, want %q", value, len(list), got, err, want)
-			}
+			e.expect(t, pgtype.ByteaArrayOID, pgtype.BinaryFormatCode, value, [][]byte(list))
 		}
 	}
 	kept := octetList{make([]byte, 50_000), make([]byte, 70_000)}
@@ -32,15 +46,8 @@ func TestOctetLists(t *testing.T) {
 		if _, ok := value.(octetList); ok {
 			oid = pgtype.ByteaArrayOID
 		}
-		want, err := theirs.Encode(oid, pgtype.BinaryFormatCode, value, []byte("before"))
-		if err != nil {
-			t.Fatal(err)
-		}
 		for range 2 { // the second time in what the first has used
-			got, err := ours.Encode(oid, pgtype.BinaryFormatCode, value, []byte("before"))
-			if err != nil || !bytes.Equal(got, want) || (got == nil) != (want == nil) {
-				t.Errorf("%T: got %d octets, %v, want %d", value, len(got), err, len(want))
-			}
+			e.expect(t, oid, pgtype.BinaryFormatCode, value, value)
 		}
 	}
 }

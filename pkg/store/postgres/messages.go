@@ -34,6 +34,7 @@ func (a *account) Messages(ctx context.Context, have *store.Snapshot, uids imap.
 		ahead, cancel := context.WithCancel(ctx)
 		defer cancel()
 		p := &pager{a: a, have: have, want: want, places: have.Indices(uids)}
+		p.read = p.load
 		if want&(store.WithPart|store.WithHeader|store.WithBody) == 0 {
 			p.bare(ctx, yield)
 			return
@@ -42,12 +43,10 @@ func (a *account) Messages(ctx context.Context, have *store.Snapshot, uids imap.
 			p.single(ctx, p.places[0][0], yield)
 			return
 		}
-		p.read = p.load
-		keeps, whole := p.mayKeep()
-		if keeps {
+		var keeps bool
+		if keeps, p.keepsWhole = p.mayKeep(); keeps {
 			p.read = p.loadKeeping
 		}
-		p.keepsWhole = whole
 		for coming := p.start(ahead, nil); len(coming) > 0; {
 			page := <-coming[0]
 			if page.err != nil {

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -33,8 +34,10 @@ func TestPlans(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close(ctx) //nolint:errcheck // the database is dropped
-	for _, set := range []string{`set plan_cache_mode = force_generic_plan`, `set enable_seqscan = off`} {
-		if _, err := conn.Exec(ctx, set); err != nil {
+	settings := maps.Clone(byKey)
+	settings["plan_cache_mode"] = "force_generic_plan"
+	for name, value := range settings {
+		if _, err := conn.Exec(ctx, `set `+name+` = `+value); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -38,8 +38,9 @@ func (a *account) Keys(ctx context.Context, have *store.Snapshot, uids []imap.UI
 		if err := k.load(ctx, missing); err != nil {
 			return nil, failed("read sort keys", err)
 		}
+		missing = e.fill(keys, have, uids)
 	}
-	if missing = e.fill(keys, have, uids); len(missing) > 0 {
+	if len(missing) > 0 {
 		if err := k.make(ctx, missing); err != nil {
 			return nil, failed("make sort keys", err)
 		}
